@@ -1,0 +1,143 @@
+"""The agent graph: named shapes or edges from a file, hop neighbourhoods, and a colouring of the kappa-th power.
+
+Only the launcher imports this file; the other processes read the result in the plan.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+SHAPES = ("path", "ring", "star", "grid", "complete")
+
+AgentGraph = nx.Graph
+
+
+def named_graph(shape: str, agents: int) -> AgentGraph:
+    """A graph over agents 0..N-1. ``grid`` takes ``grid:ROWSxCOLUMNS``, or the squarest grid that fits N.
+
+    Raises ``ValueError`` that says what is wrong and how to mend it.
+    """
+    name, _, size = shape.partition(":")
+    if name == "grid":
+        rows, columns = _grid_size(size, agents)
+        return nx.convert_node_labels_to_integers(nx.grid_2d_graph(rows, columns), ordering="sorted")
+    if name not in SHAPES or size:
+        raise ValueError(
+            f"unknown graph {shape!r}; choose one of {', '.join(SHAPES)} (grid:2x4), or name a file of edges "
+            f"(one 'a b' per line, or networkx node-link JSON)"
+        )
+    if name == "star":
+        return nx.star_graph(agents - 1)
+    makers = {"path": nx.path_graph, "complete": nx.complete_graph, "ring": nx.cycle_graph}
+    graph = makers[name](agents)
+    graph.remove_edges_from(list(nx.selfloop_edges(graph)))
+    return graph
+
+
+def _grid_size(size: str, agents: int) -> tuple[int, int]:
+    if not size:
+        rows = max(r for r in range(1, math.isqrt(agents) + 1) if agents % r == 0)
+        return rows, agents // rows
+    parts = size.split("x")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts) or int(parts[0]) * int(parts[1]) != agents:
+        raise ValueError(f"grid:{size} does not hold {agents} agents; write grid:ROWSxCOLUMNS with ROWS*COLUMNS = N")
+    return int(parts[0]), int(parts[1])
+
+
+def read_graph(path: Path, agents: int) -> AgentGraph:
+    """Edges from a file: one ``a b`` per line (``#`` starts a comment), or networkx node-link JSON (``.json``).
+
+    A line with one number is an agent without edges. Raises ``ValueError`` with the file, the line and the cure.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"graph file {path}: cannot be read ({error})") from None
+    graph: AgentGraph = _from_json(path, text) if path.suffix == ".json" else _from_lines(path, text)
+    missing = sorted(set(range(agents)) - set(graph))
+    strange = sorted((node for node in graph if node not in range(agents)), key=str)
+    if missing or strange:
+        what = f"agent {missing[0]} is missing" if missing else f"{strange[0]!r} is not an agent"
+        raise ValueError(
+            f"graph file {path}: {what}; with --agents {agents} it must name each of 0..{agents - 1} "
+            f"(an agent without edges stands alone on its line)"
+        )
+    return graph
+
+
+def _from_lines(path: Path, text: str) -> AgentGraph:
+    graph: AgentGraph = nx.Graph()
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if len(words) > 2 or not all(word.isdecimal() for word in words):
+            raise ValueError(f"graph file {path}, line {number}: {line.strip()!r} is not 'a b' with agent numbers")
+        nodes = [int(word) for word in words]
+        if len(nodes) == 1:
+            if nodes[0] in graph:
+                raise ValueError(f"graph file {path}, line {number}: agent {nodes[0]} is named twice; remove one line")
+            graph.add_node(nodes[0])
+            continue
+        if nodes[0] == nodes[1] or graph.has_edge(*nodes):
+            what = "joins an agent to itself" if nodes[0] == nodes[1] else "is there already"
+            raise ValueError(f"graph file {path}, line {number}: the edge {nodes[0]} {nodes[1]} {what}; remove it")
+        graph.add_edge(*nodes)
+    return graph
+
+
+def _from_json(path: Path, text: str) -> AgentGraph:
+    try:
+        data: dict[str, Any] = json.loads(text)
+        identities = [node["id"] for node in data["nodes"]]
+        edges = [(edge["source"], edge["target"]) for edge in data.get("edges", data.get("links", []))]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"graph file {path}: not networkx node-link JSON ({error!r})") from None
+    doubled = sorted({node for node in identities if identities.count(node) > 1}, key=str)
+    if doubled:
+        raise ValueError(f"graph file {path}: agent {doubled[0]!r} is named twice; name each agent once")
+    stray = [node for edge in edges for node in edge if node not in identities]
+    if stray:
+        raise ValueError(f"graph file {path}: an edge names {stray[0]!r}, which is no node of the file; add the node")
+    graph: AgentGraph = nx.Graph()
+    graph.add_nodes_from(identities)
+    graph.add_edges_from((a, b) for a, b in edges if a != b)
+    return graph
+
+
+def neighbours_within(graph: AgentGraph, kappa: int) -> tuple[tuple[int, ...], ...]:
+    """For each agent, the others within ``kappa`` hops, ascending."""
+    reach = (nx.single_source_shortest_path_length(graph, agent, cutoff=kappa) for agent in sorted(graph))
+    return tuple(tuple(sorted(set(row) - {agent})) for agent, row in enumerate(reach))
+
+
+def hop_distances(graph: AgentGraph) -> dict[int, dict[int, int]]:
+    """``distances[a][b]`` in hops; unreachable pairs are absent."""
+    return {a: dict(row) for a, row in nx.all_pairs_shortest_path_length(graph)}
+
+
+def kappa_for_visible(graph: AgentGraph, visible: int) -> int:
+    """The smallest hop radius at which some agent sees ``visible`` agents, itself included (the paper's count)."""
+    if not 1 <= visible <= len(graph):
+        raise ValueError(f"{visible} visible agents of {len(graph)} cannot be; choose 1..{len(graph)}")
+    radius = 0
+    while max(len(row) + 1 for row in neighbours_within(graph, radius)) < visible and radius < len(graph):
+        radius += 1
+    return radius
+
+
+def colour_power(neighbours: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """A greedy colouring, in id order, of the graph that joins every agent to its kappa-hop neighbours.
+
+    On a path it takes exactly min(kappa + 1, N) colours.
+    """
+    power: AgentGraph = nx.Graph()
+    power.add_nodes_from(range(len(neighbours)))
+    power.add_edges_from((a, b) for a, row in enumerate(neighbours) for b in row)
+    colours = nx.greedy_color(power, strategy=lambda graph, _: sorted(graph))
+    return tuple(colours[agent] for agent in range(len(neighbours)))

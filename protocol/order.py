@@ -1,0 +1,42 @@
+"""The order of turns in a round: a pure function of (plan, round), so coordinator and agents agree without a message."""
+
+from __future__ import annotations
+
+from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.streams import Purpose, stream
+
+ORDERS = ("colour", "permutation", "fixed")
+SCHEDULES = ("wavefront", "serial")
+
+
+def turn_order(plan: Plan, round: int) -> tuple[int, ...]:
+    """The agents in the order of their turns.
+
+    ``colour``: colour by colour, the colours permuted afresh each round; agents of one colour are further than kappa
+    hops apart, so they need nothing from one another. ``permutation``: a fresh permutation of all. ``fixed``: 0..N-1.
+    """
+    if plan.order == "fixed":
+        return tuple(range(plan.agents))
+    draw = stream(plan.seed, purpose=Purpose.TURN_ORDER, round=round)
+    if plan.order == "permutation":
+        return tuple(int(agent) for agent in draw.permutation(plan.agents))
+    rank = draw.permutation(max(plan.colours) + 1)
+    return tuple(sorted(range(plan.agents), key=lambda agent: (rank[plan.colours[agent]], agent)))
+
+
+def predecessors(plan: Plan, round: int) -> tuple[frozenset[int], ...]:
+    """For each agent, the agents inside kappa hops whose turn comes before its own."""
+    place = {agent: index for index, agent in enumerate(turn_order(plan, round))}
+    return tuple(
+        frozenset(other for other in plan.neighbours[agent] if place[other] < place[agent])
+        for agent in range(plan.agents)
+    )
+
+
+def phases(plan: Plan, round: int) -> int:
+    """Turns in the longest chain of waiting under the ``wavefront`` schedule."""
+    before = predecessors(plan, round)
+    depth: dict[int, int] = {}
+    for agent in turn_order(plan, round):
+        depth[agent] = 1 + max((depth[other] for other in before[agent]), default=0)
+    return max(depth.values())

@@ -1,0 +1,84 @@
+"""The launch plan: everything that all processes of a run must agree on, as plain data.
+
+Rules of this file: no graph library and no file access; the launcher computes neighbourhoods once and every process
+reads them here, so that the sim server needs numpy, pyzmq and msgpack only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scalmarl.protocol.keys import COORDINATOR, SIM, Role, role_of
+from scalmarl.protocol.task import TaskSpec
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run. ``neighbours[i]``: the agents within kappa hops of i, without i, ascending;
+    ``colours[i]``: i's colour in a proper colouring of the kappa-th power of the graph.
+
+    ``steps`` control steps per round (T) of ``copies`` copies of the world (E) in ``groups`` groups (G) that are stepped
+    in turn. ``run`` stands in every frame; ``config_hash`` covers all that decides the numbers, so not ``rounds``,
+    which may be extended. ``learner`` holds the settings that only agents read.
+    """
+
+    run: int
+    config_hash: str
+    seed: int
+    rounds: int
+    kappa: int
+    steps: int
+    copies: int
+    groups: int
+    order: str
+    schedule: str
+    neighbours: tuple[tuple[int, ...], ...]
+    colours: tuple[int, ...]
+    task: TaskSpec
+    learner: dict[str, Any]
+
+    @property
+    def agents(self) -> int:
+        """N, the number of agents."""
+        return len(self.neighbours)
+
+    @property
+    def group_copies(self) -> int:
+        """Copies in one group, E / G."""
+        return self.copies // self.groups
+
+    @property
+    def samples(self) -> int:
+        """B = T * E, samples per agent and round, indexed ``[t][copy]``."""
+        return self.steps * self.copies
+
+    def costs(self, agent: int) -> int:
+        """m, the number of costs of an agent."""
+        return len(self.task.cost_limits[agent])
+
+    def neighbourhood(self, agent: int) -> tuple[int, ...]:
+        """N_kappa(agent) with the agent itself, ascending."""
+        return tuple(sorted((*self.neighbours[agent], agent)))
+
+    def processes(self) -> tuple[int, ...]:
+        """Every process of the run: agents, sim server, coordinator."""
+        return (*range(self.agents), SIM, COORDINATOR)
+
+    def peers(self, process: int) -> tuple[int, ...]:
+        """The only processes that this one may exchange a byte with."""
+        role = role_of(process)
+        if role is Role.AGENT:
+            return (*self.neighbours[process], SIM, COORDINATOR)
+        return (*range(self.agents), COORDINATOR if role is Role.SIM else SIM)
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for JSON or MessagePack."""
+        return {**asdict(self), "task": self.task.to_data()}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Plan:
+        """The inverse of ``to_data``."""
+        neighbours = tuple(tuple(row) for row in data["neighbours"])
+        task = TaskSpec.from_data(data["task"])
+        return cls(**{**data, "neighbours": neighbours, "colours": tuple(data["colours"]), "task": task})

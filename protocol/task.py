@@ -1,0 +1,52 @@
+"""What a world promises to everybody else: sizes, graph, costs, limits, and what of it is not local.
+
+A ``TaskSpec`` is plain data. The sim server makes the world that fulfils it; agents, launcher and documentation only
+read it, so nobody but the sim server needs MuJoCo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task, fully described.
+
+    ``block_sizes[i]`` numbers in agent i's observation block, ``action_sizes[i]`` in its action, ``cost_limits[i][j]``
+    is the limit on agent i's j-th undiscounted cost per episode. ``horizon`` is in control steps of ``control_dt``
+    seconds. ``edges`` is the natural agent graph. ``nonlocal_facts`` lists what is not local by the nature of the
+    world; ``notes`` what a user should know before reading a result.
+    """
+
+    name: str
+    agents: int
+    parameters: dict[str, Any]
+    horizon: int
+    control_dt: float
+    block_sizes: tuple[int, ...]
+    block_entries: tuple[tuple[str, ...], ...]
+    action_sizes: tuple[int, ...]
+    cost_names: tuple[tuple[str, ...], ...]
+    cost_limits: tuple[tuple[float, ...], ...]
+    edges: tuple[tuple[int, int], ...]
+    reward_mode: str
+    cost_mode: str
+    standing_still_return: float
+    initial_std: float
+    nonlocal_facts: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain lists and dictionaries, for JSON and for the launch plan."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> TaskSpec:
+        """The inverse of ``to_data``: lists become tuples again."""
+        return cls(**{name: value if name == "parameters" else _frozen(value) for name, value in data.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,58 @@
+"""What the sim server does in a round: send every agent its own observation, step the world with their actions.
+
+Rules of this file: pure; the world is handed in, and no MuJoCo is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from scalmarl.protocol.effects import Body, checkpoint, need, need_all, put
+from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
+from scalmarl.protocol.kinds import DIGEST_BYTES, Value
+from scalmarl.protocol.plan import Plan
+
+import numpy as np
+
+
+class SteppedWorld(Protocol):
+    """What the body asks of a world; ``sim_server.world`` has the real ones."""
+
+    def step(self, group: int, actions: Sequence[Value]) -> None:
+        """Advance one group of copies by one control step; ``actions[i]`` is ``[E/G, action size of i]``."""
+
+    def observation(self, agent: int, group: int) -> Value:
+        """``[E/G, block + 1 + m + 2]``: block, reward, costs, terminated, truncated of the action just taken."""
+
+    def figures(self) -> dict[str, Any]:
+        """Episode figures since the last call."""
+
+    def save(self) -> bytes:
+        """All that is needed to go on bit-identically."""
+
+    def load(self, content: bytes) -> None:
+        """The inverse of ``save``."""
+
+
+def sim_body(plan: Plan, world: SteppedWorld, round: int, content: bytes | None) -> Body:
+    """Rounds from ``round`` to the plan's end; step ``t * G + g`` is control step t of group g."""
+    if content is None:
+        yield from checkpoint(0, world.save())
+    else:
+        world.load(content)
+    agents = range(plan.agents)
+    while round < plan.rounds:
+        for step in range(plan.groups * (plan.steps + 1)):
+            group = step % plan.groups
+            if step >= plan.groups:
+                actions = yield from need_all(
+                    [Key(agent, Kind.ACTION, agent, round, step - plan.groups) for agent in agents]
+                )
+                world.step(group, actions)
+            for agent in agents:
+                yield from put(Key(SIM, Kind.OBSERVATION, agent, round, step), world.observation(agent, group))
+        digest = yield from checkpoint(round + 1, world.save(), world.figures())
+        yield from put(Key(SIM, Kind.DONE, SIM, round, 0), np.frombuffer(digest, dtype="u1", count=DIGEST_BYTES))
+        yield from need(Key(COORDINATOR, Kind.COMMIT, COORDINATOR, round, 0))
+        round += 1
