@@ -75,8 +75,7 @@ def agent_body(me: int, plan: Plan, learner: RoundLearner, round: int, content: 
 
         yield from take_turn(me, plan, learner, round, own)
 
-        later = frozenset(plan.neighbours[me]) - predecessors(plan, round)[me]
-        figures = learner.close_round((yield from hear(later, Kind.TURN, round)))
+        figures = learner.close_round((yield from hear(plan.neighbours[me], Kind.TURN, round)))
         digest = yield from checkpoint(round + 1, learner.save(), figures)
         yield from put(Key(me, Kind.DONE, me, round, 0), np.frombuffer(digest, dtype="u1"))
         yield from need(Key(COORDINATOR, Kind.COMMIT, COORDINATOR, round, 0))

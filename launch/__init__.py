@@ -1,1 +1,1 @@
-"""launch"""
+"""The launcher: command line, configuration, supervisor, run directory and reports."""

@@ -70,7 +70,9 @@ class Ledger:
         for at, count in predicted(self._plan, self._me).items():
             if TABLE[Kind(at[1])].after_file:
                 table[at] = count
-        return [[to, kind, *(getattr(count, column) for column in COLUMNS)] for (to, kind), count in sorted(table.items())]
+        return [
+            [to, kind, *(getattr(count, column) for column in COLUMNS)] for (to, kind), count in sorted(table.items())
+        ]
 
 
 def predicted(plan: Plan, process: int) -> Table:

@@ -20,7 +20,7 @@ class Plan:
 
     ``steps`` control steps per round (T) of ``copies`` copies of the world (E) in ``groups`` groups (G) that are stepped
     in turn. ``run`` stands in every frame; ``config_hash`` covers all that decides the numbers, so not ``rounds``,
-    which may be extended. ``learner`` holds the settings that only agents read.
+    which may be extended, nor ``schedule`` and ``world_threads``, which change no bit. ``learner`` holds the settings that only agents read.
     """
 
     run: int
@@ -33,6 +33,7 @@ class Plan:
     groups: int
     order: str
     schedule: str
+    world_threads: int
     neighbours: tuple[tuple[int, ...], ...]
     colours: tuple[int, ...]
     task: TaskSpec

@@ -86,8 +86,8 @@ class HashLearner:
         return self._give(Kind.TURN)
 
     def close_round(self, turns: Mapping[int, Value]) -> dict[str, Any]:
-        """Eat the later turns."""
-        self.chain.eat("later turns", *(turns[agent] for agent in sorted(turns)))
+        """Eat every neighbour's turn."""
+        self.chain.eat("all turns", *(turns[agent] for agent in sorted(turns)))
         return {}
 
     def save(self) -> bytes:
@@ -159,6 +159,6 @@ def toy_plan(
     )  # fmt: skip
     return Plan(
         run=7, config_hash="toy", seed=seed, rounds=rounds, kappa=1, steps=steps, copies=copies, groups=groups,
-        order=order, schedule=schedule, neighbours=tuple(tuple(row) for row in neighbours), colours=tuple(colours),
+        order=order, schedule=schedule, world_threads=1, neighbours=tuple(tuple(row) for row in neighbours), colours=tuple(colours),
         task=task, learner={},
     )  # fmt: skip

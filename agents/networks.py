@@ -1,0 +1,69 @@
+"""The Gaussian policy and the critics over s_{N_kappa}: plain multilayer perceptrons with tanh."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+HIDDEN_GAIN = math.sqrt(2.0)
+POLICY_GAIN = 0.01
+VALUE_GAIN = 1.0
+_LOG_2PI = math.log(2.0 * math.pi)
+
+
+def perceptron(
+    width: int, hidden: Sequence[int], out: int, last_gain: float, generator: torch.Generator
+) -> nn.Sequential:
+    """Linear and tanh layers with orthogonal weights (drawn from ``generator``) and zero biases."""
+    sizes = [width, *hidden, out]
+    layers: list[nn.Module] = []
+    for index, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:])):
+        layer = nn.Linear(fan_in, fan_out)
+        last = index == len(sizes) - 2
+        nn.init.orthogonal_(layer.weight, last_gain if last else HIDDEN_GAIN, generator=generator)
+        nn.init.zeros_(layer.bias)
+        layers += [layer] if last else [layer, nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+class GaussianPolicy(nn.Module):
+    """pi(a | s_{N_kappa}): mean from a perceptron, state-independent deviations. Actions are not squashed."""
+
+    def __init__(
+        self, width: int, hidden: Sequence[int], actions: int, initial_std: float, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.mean = perceptron(width, hidden, actions, POLICY_GAIN, generator)
+        self.log_std = nn.Parameter(torch.full((actions,), math.log(initial_std)))
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean ``[..., A]`` and deviation ``[A]`` for normalised inputs ``[..., D]``."""
+        return self.mean(inputs), self.log_std.exp()
+
+
+def log_prob(mean: Tensor, std: Tensor, actions: Tensor) -> Tensor:
+    """log pi(a | s), summed over the action's entries: the joint ratio of the theory, not one per entry."""
+    return (-0.5 * ((actions - mean) / std).square() - std.log() - 0.5 * _LOG_2PI).sum(-1)
+
+
+def kl_divergence(old_mean: Tensor, old_std: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """KL(old || new) of diagonal Gaussians, per sample."""
+    ratio = (old_std / std).square()
+    return 0.5 * (ratio + ((old_mean - mean) / std).square() - 1.0 - ratio.log()).sum(-1)
+
+
+def first_layer(network: nn.Sequential) -> nn.Linear:
+    """The layer that reads the input."""
+    layer = network[0]
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+def last_layer(network: nn.Sequential) -> nn.Linear:
+    """The layer that gives the output."""
+    layer = network[-1]
+    assert isinstance(layer, nn.Linear)
+    return layer

@@ -1,0 +1,36 @@
+"""What an agent's learner can be told. Defaults live in ``launch.config`` alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """Meaning and units of each setting: ``launch.config.LearnerConfig``."""
+
+    hidden: tuple[int, ...]
+    initial_std: float
+    policy_lr: float
+    critic_lr: float
+    policy_epochs: int
+    critic_epochs: int
+    minibatches: int
+    clip: float
+    kl_max: float
+    gradient_norm: float
+    gamma: float
+    gae_lambda: float
+    log_factor_limit: float
+    observation_limit: float
+    value_weight: float
+    value_std_floor: float
+    cost_std_floor: float
+    multiplier_rate: float
+    multiplier_max: float
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> LearnerSettings:
+        """From the plan's ``learner``."""
+        return cls(**{**data, "hidden": tuple(data["hidden"])})

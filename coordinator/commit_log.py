@@ -1,0 +1,104 @@
+"""The coordinator's durable state: an append-only log with one record per committed round.
+
+A record is its length, its CRC-32 and MessagePack ``[round, digests]``. A torn last record, the trace of a death while
+it was appended, is cut off; anything else that is wrong is damage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from scalmarl.protocol.errors import DamagedFile, DeterminismLost
+from scalmarl.protocol.files import append_durably, remove_leftovers, write_durably
+from scalmarl.protocol.keys import COORDINATOR
+from scalmarl.protocol.round_files import process_directory, row_path
+
+_HEAD = struct.Struct("<II")
+
+
+def log_path(run_directory: Path) -> Path:
+    """Where a run's commit log lies."""
+    return process_directory(run_directory, COORDINATOR) / "commits.log"
+
+
+def read_commits(path: Path) -> tuple[list[tuple[int, bytes]], int]:
+    """All whole records as ``(next round, record)``, and how many bytes of the file they are.
+
+    Raises ``DamagedFile`` when a record in the middle is wrong.
+    """
+    data = path.read_bytes() if path.exists() else b""
+    records: list[tuple[int, bytes]] = []
+    at = 0
+    while at + _HEAD.size <= len(data):
+        length, crc = _HEAD.unpack_from(data, at)
+        payload = data[at + _HEAD.size : at + _HEAD.size + length]
+        end = at + _HEAD.size + length
+        if len(payload) < length:
+            break
+        if zlib.crc32(payload) != crc:
+            if end == len(data):
+                break
+            raise DamagedFile(f"{path}: record {len(records)} is damaged; put back a copy or start a new run")
+        round, record = msgpack.unpackb(payload)
+        records.append((round, record))
+        at = end
+    return records, at
+
+
+class CommitLog:
+    """The coordinator's store (``protocol.runtime.Store``): its only file is the last record."""
+
+    def __init__(self, run_directory: Path, seal: Callable[[int], list[list[int]]]) -> None:
+        self.path = log_path(run_directory)
+        self._seal = seal
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.path.parent)
+        records, whole = read_commits(self.path)
+        if self.path.exists() and self.path.stat().st_size > whole:
+            os.truncate(self.path, whole)
+        self._last = records[-1] if records else None
+
+    def rounds(self) -> list[int]:
+        """The round after the last commit, if any."""
+        return [self._last[0]] if self._last else []
+
+    def read(self, round: int) -> bytes:
+        """The last record."""
+        assert self._last is not None
+        return self._last[1]
+
+    def write(self, round: int, content: bytes, figures: dict[str, Any]) -> bytes:
+        """Append the commit of ``round - 1``; this is the moment from which it holds."""
+        digest = hashlib.sha256(content).digest()
+        if self._last is not None and self._last[0] == round:
+            if self._last[1] != content:
+                raise DeterminismLost(f"round {round - 1} was committed with other digests before")
+            return digest
+        row = {"round": round - 1, "figures": figures, "sent": self._seal(round - 1)}
+        write_durably(row_path(self.path.parent, round - 1), json.dumps(row).encode())
+        payload: bytes = msgpack.packb([round, content])
+        append_durably(self.path, _HEAD.pack(len(payload), zlib.crc32(payload)) + payload)
+        self._last = (round, content)
+        return digest
+
+    def delete(self, round: int) -> None:
+        """Nothing: the log is append-only."""
+
+
+def cut_commits(path: Path, rounds: int) -> None:
+    """Keep only the first ``rounds`` commits, durably."""
+    records, _ = read_commits(path)
+    parts = []
+    for round, record in records[:rounds]:
+        payload: bytes = msgpack.packb([round, record])
+        parts.append(_HEAD.pack(len(payload), zlib.crc32(payload)) + payload)
+    write_durably(path, *parts)

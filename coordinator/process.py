@@ -1,0 +1,14 @@
+"""The coordinator's process."""
+
+from __future__ import annotations
+
+from scalmarl.coordinator.body import coordinator_body
+from scalmarl.coordinator.commit_log import CommitLog
+from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.round_files import SealRow
+from scalmarl.protocol.shell import Charge, Parts
+
+
+def make_parts(plan: Plan, charge: Charge, seal: SealRow) -> Parts:
+    """The coordinator's body and its commit log."""
+    return Parts(lambda round, content: coordinator_body(plan, round), CommitLog(charge.run_directory, seal))

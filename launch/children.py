@@ -1,0 +1,107 @@
+"""Starting operating-system processes: agents from a warm fork server, the others by exec; each tied to this launcher.
+
+The fork server is multiprocessing's own. A child is watched through its pidfd, because the fork server, not this process,
+is an agent's parent, and because a killed fork server makes multiprocessing report exits that did not happen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import signal
+import socket
+import subprocess
+import sys
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Protocol
+
+from scalmarl.agents import process as agent_process
+from scalmarl.protocol.control import ControlChannel
+from scalmarl.protocol.keys import Role, role_of
+
+PRELOAD = "scalmarl.agents.preload"
+LAUNCHER_VARIABLE = "SCALMARL_LAUNCHER_PID"
+_MODULES = {Role.SIM: "scalmarl.sim_server", Role.COORDINATOR: "scalmarl.coordinator"}
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class _Handle(Protocol):
+    def exit_code(self) -> int | None:
+        """The code once the process has ended (negative: a signal), ``None`` when nobody could tell."""
+
+
+class Child:
+    """One started process: pid, pidfd, and the launcher's end of its control channel."""
+
+    def __init__(self, pid: int, channel: ControlChannel, handle: _Handle) -> None:
+        self.pid = pid
+        self.channel = channel
+        self.pidfd = os.pidfd_open(pid)
+        self._handle = handle
+
+    def exit_code(self) -> int | None:
+        """The exit code; call it only once the pidfd is readable."""
+        return self._handle.exit_code()
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def release(self) -> None:
+        """Give back its descriptors."""
+        os.close(self.pidfd)
+        self.channel.close()
+
+
+class _Executed:
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+
+    def exit_code(self) -> int | None:
+        return self._popen.wait()
+
+
+class _Forked:
+    def __init__(self, process: ForkServerProcess) -> None:
+        self._process = process
+
+    def exit_code(self) -> int | None:
+        self._process.join(0.5)
+        code = self._process.exitcode
+        # 255 is what multiprocessing reports when the fork server died; the chain then killed the agent.
+        return None if code == 255 else code
+
+
+class Nursery:
+    """Starts children. Call from the main thread only: the parent-death signal fires when the forking thread ends."""
+
+    def __init__(self) -> None:
+        os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
+        os.environ.update(_ONE_THREAD)
+        self._context: ForkServerContext = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([PRELOAD])
+
+    def warm_up(self) -> None:
+        """Start the fork server now, so that its imports run while the other processes start."""
+        multiprocessing.forkserver.ensure_running()
+
+    def start(self, process: int) -> Child:
+        """Start a process; it waits for its charge on the control channel. Raises ``OSError``."""
+        ours, theirs = ControlChannel.pair()
+        try:
+            if role_of(process) is Role.AGENT:
+                forked = self._context.Process(target=agent_process.main, args=(theirs,), daemon=True)
+                forked.start()
+                assert forked.pid is not None
+                return Child(forked.pid, ControlChannel(ours), _Forked(forked))
+            popen = subprocess.Popen(
+                [sys.executable, "-m", _MODULES[role_of(process)], str(theirs.fileno()), str(os.getpid())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+            )
+            return Child(popen.pid, ControlChannel(ours), _Executed(popen))
+        finally:
+            theirs.close()

@@ -1,0 +1,237 @@
+"""The command line: ``scalmarl``. Each command is a few lines here; what it does lives beside it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from scalmarl import __version__
+from scalmarl.launch import bench_command, reading
+from scalmarl.launch.config import ALGORITHMS, Config, resolve, to_toml
+from scalmarl.launch.control_socket import ask
+from scalmarl.launch.doctor import doctor_command
+from scalmarl.launch.errors import Exit, MachineNotFit, NoSuchRun, TrainingFailed, UsageProblem, UserProblem
+from scalmarl.launch.report_problem import report_problem
+from scalmarl.launch.run_directory import RunDirectory, create, find
+
+DETACH_WITHIN_S = 60.0
+run_option = click.option(
+    "--run", "run_path", type=click.Path(path_type=Path), help="Run directory; default: the live or the latest run."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a problem that the user can mend into its text and exit code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except UserProblem as problem:
+            report_problem(problem, bool(kwargs.get("as_json")))
+            sys.exit(int(problem.code))
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(0)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__)
+def main() -> None:
+    """Decentralised safe multi-agent reinforcement learning: every agent is its own process.
+
+    \b
+    scalmarl launch --agents 8 --kappa 2     train; then, in a second terminal:
+    scalmarl ps                              who runs, in which round, waiting for whom
+    scalmarl kill 3 && scalmarl restart 3    kill an agent while it learns, bring it back
+    scalmarl traffic                         bytes per neighbourhood, measured and by formula
+    scalmarl digest                          the same bits, whatever was killed
+    """
+
+
+_FLAGS = {
+    "agents": "run.agents", "kappa": "run.kappa", "kappa_unit": "run.kappa_unit", "task": "world.task",
+    "algo": "run.algo", "graph": "run.graph", "rounds": "run.rounds", "envs": "world.envs", "steps": "world.steps",
+    "seed": "run.seed", "schedule": "run.schedule", "order": "run.order", "segments": "world.segments",
+    "reward": "world.reward", "cost": "world.cost", "limit": "world.limit",
+}  # fmt: skip
+_DEFAULTS = Config()
+
+
+@main.command()
+@click.option("--agents", type=int, help=f"Number of agents, each its own process.  [default: {_DEFAULTS.run.agents}]")
+@click.option("--kappa", type=int, help=f"Radius of a neighbourhood.  [default: {_DEFAULTS.run.kappa}]")
+@click.option("--kappa-unit", help="hops, or visible (agents seen, oneself included).  [default: hops]")
+@click.option("--task", help=f"The world.  [default: {_DEFAULTS.world.task}]")
+@click.option("--algo", help=f"One of: {', '.join(ALGORITHMS)}.  [default: {_DEFAULTS.run.algo}]")
+@click.option("--graph", help="task, path, ring, star, grid[:RxC], complete, or a file of edges.  [default: task]")
+@click.option("--rounds", type=int, help=f"Collect-and-update cycles.  [default: {_DEFAULTS.run.rounds}]")
+@click.option("--envs", type=int, help=f"Copies of the world.  [default: {_DEFAULTS.world.envs}]")
+@click.option("--steps", type=int, help=f"Control steps of each copy per round.  [default: {_DEFAULTS.world.steps}]")
+@click.option("--seed", type=int, help=f"Seed of every random stream.  [default: {_DEFAULTS.run.seed}]")
+@click.option("--schedule", help="wavefront or serial; the bits are the same.  [default: wavefront]")
+@click.option("--order", help="Order of turns: colour, permutation or fixed.  [default: colour]")
+@click.option("--segments", type=int, help="Body segments per agent.  [default: 1]")
+@click.option("--reward", help="local or team.  [default: local]")
+@click.option("--cost", help="local or team.  [default: local]")
+@click.option("--limit", type=float, help="Cost limit per episode and agent.  [default: the task's]")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file, e.g. config.toml of another run.")
+@click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any parameter; repeatable.")
+@click.option("--help-config", is_flag=True, help="Print every parameter with its meaning and default, and exit.")
+@click.option(
+    "--run", "run_path", type=click.Path(path_type=Path), help="Run directory to make.  [default: runs/TIME_...]"
+)
+@click.option("-d", "--detach", is_flag=True, help="Go on in the background.")
+@guarded
+def launch(
+    file: Path | None,
+    assignments: tuple[str, ...],
+    help_config: bool,
+    run_path: Path | None,
+    detach: bool,
+    **flags: Any,
+) -> None:
+    """Start a run and watch it.
+
+    \b
+    scalmarl launch --agents 8 --kappa 2
+    scalmarl launch --agents 3 --kappa 1 --rounds 20 --seed 7 --run runs/small
+    scalmarl launch --config runs/small/config.toml --set learner.clip=0.1 -d
+
+    Ctrl-C ends the run at the next commit; 'scalmarl resume' continues it with the same bits.
+    """
+    if help_config:
+        click.echo(to_toml(_DEFAULTS))
+        return
+    from scalmarl.launch.planning import make_plan, write_plan
+    from scalmarl.launch.summary import banner
+
+    require_linux()
+    named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
+    planned = make_plan(*resolve(file, assignments, named))
+    config, plan = planned.config, planned.plan
+    label = f"{config.world.task.removeprefix('safe-')}{plan.agents}-k{plan.kappa}-s{plan.seed}"
+    run = create(run_path, label)
+    lock = run.take_lock()
+    try:
+        write_plan(run, planned)
+        run.write_state(first_state(plan.rounds, plan.config_hash))
+    except OSError as error:
+        raise MachineNotFit(
+            f"{run.path} cannot be written: {error.strerror}", "choose a --run on a writable disk"
+        ) from None
+    Console(stderr=True).print(banner(run, plan, config.run.graph, config.run.algo), highlight=False)
+    hand_over(run, lock, detach)
+
+
+def first_state(rounds: int, config_hash: str) -> dict[str, Any]:
+    """``run.json`` before the launcher has written its own: the run reads ``running`` from its creation on."""
+    return {
+        "schema": 1, "state": "running", "round": 0, "rounds": rounds, "processes": [], "pid": os.getpid(),
+        "control": "", "config_hash": config_hash, "reason": "",
+    }  # fmt: skip
+
+
+def require_linux() -> None:
+    """Parent-death signals, pidfds and the fork server are Linux's."""
+    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+        raise MachineNotFit(
+            f"this platform ({sys.platform}) has no pidfd and parent-death signal, which keep the processes together",
+            "run it on Linux 5.3 or newer with Python 3.11 or newer; see: scalmarl doctor",
+        )
+
+
+def hand_over(run: RunDirectory, lock: int, detach: bool) -> None:
+    """Become the supervisor of a prepared run, or start it in the background. Does not return in the foreground."""
+    os.set_inheritable(lock, True)
+    command = [sys.executable, "-m", "scalmarl.launch", str(run.path)]
+    if not detach:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(command[0], command)
+    with run.log.open("ab") as log:
+        launcher = subprocess.Popen(
+            [*command, "--quiet"], pass_fds=(lock,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+    deadline = time.monotonic() + DETACH_WITHIN_S
+    while time.monotonic() < deadline and launcher.poll() is None:
+        if run.read_state()["processes"]:
+            click.echo(f"{run.path} runs in the background (launcher pid {launcher.pid})")
+            click.echo(f"  scalmarl ps --run {run.path}\n  scalmarl stop --run {run.path}")
+            return
+        time.sleep(0.05)
+    raise TrainingFailed(f"the launcher of {run.path} did not come up", f"its words are in {run.log}")
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--rounds", type=int, help="New number of rounds, to extend a finished run.")
+@click.option("--from-round", "from_round", type=int, help="Go back to the start of this round, from the archive.")
+@click.option("-d", "--detach", is_flag=True, help="Go on in the background.")
+@guarded
+def resume(directory: Path, rounds: int | None, from_round: int | None, detach: bool) -> None:
+    """Continue a stopped, failed or finished run with the same bits."""
+    from scalmarl.launch.resuming import prepare
+
+    require_linux()
+    run = RunDirectory(directory)
+    lock = prepare(run, rounds, from_round)
+    hand_over(run, lock, detach)
+
+
+@main.command()
+@click.argument("processes", nargs=-1, required=True)
+@run_option
+@guarded
+def kill(processes: tuple[str, ...], run_path: Path | None) -> None:
+    """SIGKILL agents (3), sim or coordinator, and leave them down; 'restart' brings them back."""
+    run = find(run_path)
+    for name in processes:
+        answer = ask(run, {"command": "kill", "process": name})
+        click.echo(f"killed {answer['process']} (pid {answer['pid']}); bring it back: scalmarl restart {name}")
+
+
+@main.command()
+@click.argument("processes", nargs=-1, required=True)
+@run_option
+@guarded
+def restart(processes: tuple[str, ...], run_path: Path | None) -> None:
+    """Bring back processes that are down; one that runs is killed first."""
+    run = find(run_path)
+    for name in processes:
+        click.echo(f"restarting {ask(run, {'command': 'restart', 'process': name})['process']}")
+
+
+@main.command()
+@click.option("--wait/--no-wait", default=True, help="Wait until the run has ended.")
+@run_option
+@guarded
+def stop(run_path: Path | None, wait: bool) -> None:
+    """End a run at its next commit (at the last one after 5 s); 'resume' continues it."""
+    run = find(run_path)
+    ask(run, {"command": "stop"})
+    deadline = time.monotonic() + 30.0
+    while wait and run.is_live():
+        if time.monotonic() > deadline:
+            raise UsageProblem(f"{run.path} has not ended after 30 s", "see: scalmarl ps")
+        time.sleep(0.05)
+    click.echo(f"stopped; continue it: scalmarl resume {run.path}" if wait else "stopping")
+
+
+reading.add_to(main, run_option, json_option, guarded)
+main.add_command(bench_command.bench)
+main.add_command(doctor_command)

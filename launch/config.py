@@ -1,0 +1,203 @@
+"""Every parameter, its default, its meaning and its bounds, in one place; and how a run's configuration is put together.
+
+Later wins: defaults, the file of ``--config``, ``--set section.key=value``, named flags. pydantic reports all mistakes of
+a file at once; unknown keys are errors with the nearest name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scalmarl.launch.errors import UsageProblem
+
+ALGORITHMS = ("scal-mappo-l",)
+DEFAULT_ROUNDS = 110
+"""About three minutes on two cores with the other defaults."""
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section of the configuration: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RunConfig(Section):
+    """Who takes part, and for how long."""
+
+    algo: Literal["scal-mappo-l"] = Field("scal-mappo-l", description="algorithm")
+    agents: Positive = Field(8, description="number of agents, each its own process")
+    kappa: int = Field(2, ge=0, description="radius of a neighbourhood")
+    kappa_unit: Literal["hops", "visible"] = Field(
+        "hops",
+        description="what kappa counts: graph hops, or visible agents including oneself as in the paper's tables",
+    )
+    graph: str = Field("task", description="task, path, ring, star, grid[:RxC], complete, or a file of edges")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of every random stream")
+    rounds: Positive = Field(DEFAULT_ROUNDS, description="collect-and-update cycles")
+    order: Literal["colour", "permutation", "fixed"] = Field("colour", description="order of turns in a round")
+    schedule: Literal["wavefront", "serial"] = Field(
+        "wavefront", description="who waits for whom: predecessors inside kappa hops, or all; the bits are the same"
+    )
+
+
+class WorldConfig(Section):
+    """The physics and its task."""
+
+    task: str = Field("safe-manyant", description="task")
+    segments: Positive = Field(1, description="body segments per agent")
+    envs: Positive = Field(32, description="copies of the world, stepped together")
+    groups: Positive = Field(1, description="groups of copies stepped in turn, so that physics and policies overlap")
+    steps: Positive = Field(128, description="control steps of each copy per round")
+    horizon: Positive = Field(1000, description="control steps after which an episode is truncated")
+    reward: Literal["local", "team"] = Field("local", description="own share of the reward, or the team's to everybody")
+    cost: Literal["local", "team"] = Field("local", description="own cost, or the team's to everybody")
+    limit: float | list[float] | None = Field(None, description="cost limit per episode: one, or one per agent")
+    threads: Positive = Field(2, description="physics threads; they change no bit")
+
+
+class LearnerConfig(Section):
+    """How an agent learns. Sources and measurements: docs/decisions/0004-learning-settings.md."""
+
+    hidden: list[Positive] = Field([64, 64], min_length=1, description="widths of the hidden layers")
+    initial_std: Rate | None = Field(None, description="initial deviation of the policy; default: the task's")
+    policy_lr: Rate = Field(1e-3, description="Adam step size of the policy")
+    critic_lr: Rate = Field(1e-3, description="Adam step size of every critic")
+    policy_epochs: Positive = Field(5, description="passes over the round's samples per turn")
+    critic_epochs: Positive = Field(5, description="passes over the round's samples per critic")
+    minibatches: Positive = Field(4, description="minibatches per pass")
+    clip: Rate = Field(0.2, description="epsilon of the clipped ratio (Eq. 20)")
+    kl_max: Rate = Field(0.02, description="largest mean KL of one turn, nats; a step beyond it is taken back")
+    gradient_norm: Rate = Field(0.5, description="largest norm of a gradient")
+    gamma: Fraction = Field(0.99, description="discount of reward and costs")
+    gae_lambda: Fraction = Field(0.95, description="lambda of generalised advantage estimation")
+    log_factor_limit: Rate = Field(1.5, description="clamp of the predecessors' summed log-ratio")
+    observation_limit: Rate = Field(5.0, description="clip of normalised inputs, deviations")
+    value_weight: Fraction = Field(0.1, description="weight of a round in the value statistics")
+    value_std_floor: Rate = Field(0.01, description="least deviation of the value statistics")
+    cost_std_floor: Rate = Field(0.05, description="least deviation that a cost advantage is divided by")
+    multiplier_rate: Rate = Field(0.05, description="multiplier step per 4,096 samples")
+    multiplier_max: Rate = Field(100.0, description="largest multiplier")
+
+
+class ProcessesConfig(Section):
+    """How processes are run; none of it changes a bit of the result."""
+
+    transport: Literal["ipc", "tcp"] = Field("ipc", description="links between processes")
+    stall_kill_s: Rate = Field(15.0, description="seconds of silence after which a process is killed and restarted")
+
+
+class Config(Section):
+    """A whole configuration."""
+
+    run: RunConfig = RunConfig()
+    world: WorldConfig = WorldConfig()
+    learner: LearnerConfig = LearnerConfig()
+    processes: ProcessesConfig = ProcessesConfig()
+
+    def digest(self) -> str:
+        """Hash of all that decides the numbers: not the number of rounds, the schedule, threads or processes."""
+        data = self.model_dump(exclude={"processes": True, "run": {"rounds", "schedule"}, "world": {"threads"}})
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+Origins = dict[str, str]
+"""``section.key`` -> where its value came from."""
+
+
+def resolve(file: Path | None, assignments: tuple[str, ...], flags: dict[str, Any]) -> tuple[Config, Origins]:
+    """Defaults, file, ``--set`` and flags (``section.key`` -> value), merged and checked. Raises ``UsageProblem``."""
+    values: dict[str, dict[str, Any]] = {}
+    origins: Origins = {}
+    for origin, layer in (
+        (str(file), _read_file(file) if file else {}),
+        ("--set", _parse_assignments(assignments)),
+        ("flag", flags),
+    ):
+        for name, value in layer.items():
+            section, _, key = name.partition(".")
+            values.setdefault(section, {})[key] = value
+            origins[name] = origin
+    try:
+        return Config.model_validate(values), origins
+    except ValidationError as error:
+        raise UsageProblem(
+            "; ".join(_explain(mistake, origins) for mistake in error.errors()),
+            "see every key with its meaning and default: scalmarl launch --help-config",
+        ) from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageProblem(
+            f"configuration file {path}: {error}", "write TOML with sections [run], [world], ..."
+        ) from None
+    layer = {}
+    for section, entries in data.items():
+        if not isinstance(entries, dict):
+            raise UsageProblem(
+                f"configuration file {path}: {section!r} stands outside a section", "put it under [run], [world], ..."
+            )
+        layer.update({f"{section}.{key}": value for key, value in entries.items()})
+    return layer
+
+
+def _parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
+    layer: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or "." not in name:
+            raise UsageProblem(f"--set {assignment!r} is not section.key=value", "for example --set learner.clip=0.1")
+        try:
+            layer[name.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            layer[name.strip()] = text.strip()
+    return layer
+
+
+def _explain(mistake: Any, origins: Origins) -> str:
+    place = ".".join(str(part) for part in mistake["loc"] if not isinstance(part, int))
+    name = ".".join(place.split(".")[:2])
+    where = origins.get(name, "configuration")
+    if mistake["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, all_keys(), 1, 0.5)
+        return f"{name} ({where}): no such key" + (f"; did you mean {near[0]!r}?" if near else "")
+    given = f", not {mistake['input']!r}" if not isinstance(mistake["input"], dict) else ""
+    return f"{name} ({where}): {mistake['msg']}{given}"
+
+
+def all_keys() -> dict[str, Any]:
+    """``section.key`` -> pydantic field, of every parameter."""
+    return {
+        f"{section}.{key}": field
+        for section, part in Config.model_fields.items()
+        for key, field in part.annotation.model_fields.items()  # type: ignore[union-attr]
+    }
+
+
+def to_toml(config: Config, origins: Origins | None = None) -> str:
+    """A configuration as TOML that ``--config`` reads back, each key under its meaning."""
+    lines: list[str] = []
+    fields = all_keys()
+    for section, part in config:
+        lines.append(f"[{section}]")
+        for key, value in part:
+            name = f"{section}.{key}"
+            origin = f" ({origins[name]})" if origins and name in origins else ""
+            text = json.dumps(value) if value is not None else None
+            lines.append(f"# {fields[name].description}{origin}")
+            lines.append(f"{key} = {text}" if text is not None else f"# {key} =")
+        lines.append("")
+    return "\n".join(lines)

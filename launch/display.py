@@ -1,0 +1,172 @@
+"""Progress of a live run: a rich table on a terminal, plain lines elsewhere; results on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from scalmarl.launch.run_directory import RunDirectory
+from scalmarl.launch.summary import LAST_ROUNDS, agents_table, anchors, bytes_text, mean_of
+from scalmarl.protocol.plan import Plan
+
+REFRESH_S = 0.25
+PLAIN_EVERY_S = 2.0
+
+
+class Display:
+    """What the launcher tells while it works; this base says nothing (a detached run)."""
+
+    def show(self, snapshot: dict[str, Any]) -> None:
+        """The state of all processes, many times a second."""
+
+    def committed(self, line: dict[str, Any]) -> None:
+        """A round was committed."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line happened."""
+
+    def finish(self, snapshot: dict[str, Any], state: str, reason: str) -> None:
+        """The run ended."""
+
+
+class Foreground(Display):
+    """Progress for somebody who watches: ``Live`` on a terminal, a line every few seconds otherwise."""
+
+    def __init__(self, run: RunDirectory, plan: Plan, resumed_at: int) -> None:
+        self._run, self._plan, self._resumed_at = run, plan, resumed_at
+        self._out, self._err = Console(), Console(stderr=True)
+        self._lines: deque[dict[str, Any]] = deque(maxlen=LAST_ROUNDS)
+        self._notes: deque[str] = deque(maxlen=5)
+        self._snapshot: dict[str, Any] = {}
+        self._began = time.monotonic()
+        self._first_commit = 0.0
+        self._shown = self._printed = 0.0
+        self._live: Live | None = None
+        if self._err.is_terminal:
+            self._live = Live(console=self._err, auto_refresh=False, transient=True)
+            self._live.start()
+
+    def show(self, snapshot: dict[str, Any]) -> None:
+        """Redraw, a few times a second."""
+        self._snapshot = snapshot
+        now = time.monotonic()
+        if self._live is not None and now - self._shown >= REFRESH_S:
+            self._shown = now
+            self._live.update(self._picture(), refresh=True)
+
+    def committed(self, line: dict[str, Any]) -> None:
+        """Remember the round; without a terminal, print a line now and then."""
+        self._lines.append(line)
+        self._first_commit = self._first_commit or time.monotonic()
+        now = time.monotonic()
+        last = line["round"] + 1 == self._plan.rounds
+        if self._live is None and (now - self._printed >= PLAIN_EVERY_S or last):
+            self._printed = now
+            self._err.print(self._text(), soft_wrap=True, highlight=False)
+
+    def note(self, text: str) -> None:
+        """Keep it under the table, or print it."""
+        self._notes.append(text)
+        if self._live is None:
+            self._err.print(text, soft_wrap=True, highlight=False)
+
+    def finish(self, snapshot: dict[str, Any], state: str, reason: str) -> None:
+        """The summary, and the commands to try next."""
+        if self._live is not None:
+            self._live.stop()
+            for text in self._notes:
+                self._err.print(text, highlight=False)
+        if self._run.metrics.exists() and snapshot["round"] > 0:
+            self._out.print(anchors(self._run, self._plan))
+            self._out.print(agents_table(self._run, self._plan))
+        ended = {"finished": "finished", "stopped": f"stopped ({reason})", "failed": f"FAILED: {reason}"}[state]
+        took = time.monotonic() - self._began
+        restarts = sum(process["restarts"] for process in snapshot["processes"])
+        self._out.print(
+            f"{ended} after {snapshot['round']} of {snapshot['rounds']} rounds in {took:.0f} s, {restarts} restarts",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
+        for command in self._next_commands(state):
+            self._out.print(f"  {command}", soft_wrap=True, highlight=False)
+
+    def _next_commands(self, state: str) -> list[str]:
+        run = f"--run {self._run.path}"
+        if state == "failed":
+            return [f"scalmarl logs 0 {run}", f"scalmarl ps {run}", f"scalmarl resume {self._run.path}"]
+        more = f" --rounds {2 * self._plan.rounds}" if state == "finished" else ""
+        return [
+            f"scalmarl traffic {run}",
+            f"scalmarl digest {run}",
+            f"scalmarl logs 3 {run}" if self._plan.agents > 3 else f"scalmarl logs 0 {run}",
+            f"scalmarl resume {self._run.path}{more}",
+        ]
+
+    # ---- pieces ----
+
+    def _figures(self) -> dict[str, str]:
+        if not self._lines:
+            return {"round": f"{self._snapshot.get('round', 0)}/{self._plan.rounds}"}
+        line, recent = self._lines[-1], list(self._lines)
+        done = line["round"] + 1
+        elapsed = time.monotonic() - self._began
+        rounds_here = done - self._resumed_at
+        left = (self._plan.rounds - done) * elapsed / max(rounds_here, 1)
+        steps_s = self._plan.samples * len(recent) / max(sum(x["wall_s"] for x in recent), 1e-9)
+        ended = mean_of(recent, "return_team")
+        costs = line["cost_rate_agent"]
+        over = max(range(len(costs)), key=lambda agent: costs[agent] - _least(line["cost_limit"][agent]))
+        multipliers = [max(x) if isinstance(x, list) else x for x in line["lambda_agent"]]
+        return {
+            "round": f"{done}/{self._plan.rounds}",
+            "env steps": f"{line['env_steps']:,}",
+            "steps/s": f"{steps_s:,.0f}",
+            "return": f"{mean_of(recent, 'return_rate') or 0.0:,.0f}"
+            + ("" if ended is None else f" ({ended:,.0f} ended)"),
+            "distance": f"{mean_of(recent, 'distance_rate') or 0.0:.1f} m",
+            "worst cost": f"{costs[over]:.0f} of {_least(line['cost_limit'][over]):g} (agent {over})",
+            "multiplier": f"{min(multipliers):.2f} to {max(multipliers):.2f}",
+            "bytes/agent": f"{bytes_text(min(line['bytes_agent']))} to {bytes_text(max(line['bytes_agent']))}",
+            "restarts": str(sum(process["restarts"] for process in self._snapshot.get("processes", []))),
+            "left": _clock(left),
+        }
+
+    def _text(self) -> str:
+        waits = self._waits()
+        return ", ".join(f"{name} {value}" for name, value in self._figures().items()) + (f"; {waits}" if waits else "")
+
+    def _picture(self) -> Group:
+        table = Table.grid(padding=(0, 2))
+        for name, value in self._figures().items():
+            table.add_row(Text(name, style="bold"), value)
+        done = self._snapshot.get("round", 0)
+        states = [process["state"] for process in self._snapshot.get("processes", [])]
+        running = Text(f"{states.count('running')} of {len(states)} processes running", style="dim")
+        parts = [ProgressBar(total=self._plan.rounds, completed=done, width=60), table, running]
+        parts += [Text(text, style="yellow") for text in (self._waits(), *self._notes) if text]
+        return Group(*parts)
+
+    def _waits(self) -> str:
+        """Who waits for whom, while a process is down or silent."""
+        processes = self._snapshot.get("processes", [])
+        away = [process for process in processes if process["state"] == "down" or process["silent_s"]]
+        if not away:
+            return ""
+        names = ", ".join(f"{process['name']} ({process['state']})" for process in away)
+        waiting = [f"{p['name']} waits for {p['waits_for']}" for p in processes if p["waits_for"] and p not in away]
+        return f"{names} away; " + "; ".join(waiting[:2])
+
+
+def _least(limit: Any) -> float:
+    return float(min(limit)) if isinstance(limit, list) else float(limit)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"

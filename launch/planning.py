@@ -1,0 +1,143 @@
+"""From a configuration to a launch plan: task, graph, neighbourhoods, and whether the machine can hold it."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import networkx as nx
+import psutil
+
+from scalmarl.launch.config import Config, Origins, to_toml
+from scalmarl.launch.errors import MachineNotFit, UsageProblem
+from scalmarl.launch.run_directory import RunDirectory
+from scalmarl.protocol.files import write_durably
+from scalmarl.protocol.graph import (
+    SHAPES,
+    AgentGraph,
+    colour_power,
+    kappa_for_visible,
+    named_graph,
+    neighbours_within,
+    read_graph,
+)
+from scalmarl.protocol.keys import MAX_AGENTS
+from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.task import TaskSpec
+from scalmarl.sim_server.tasks import describe
+
+AGENT_BYTES = 60 << 20
+"""Measured private memory of an agent before its samples (``scalmarl bench memory``)."""
+BASE_BYTES = 500 << 20
+"""Fork server, sim server, coordinator and launcher together."""
+COPY_BYTES = 1 << 18
+"""What the physics keeps per copy, generously."""
+OPTIMISER_COPIES = 6
+"""How often an agent's samples stand in memory while it learns: raw, normalised, minibatch, activations."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with what only the launcher needs."""
+
+    config: Config
+    origins: Origins
+    graph: AgentGraph
+    plan: Plan
+
+
+def make_plan(config: Config, origins: Origins) -> Planned:
+    """Check a configuration against the task and the machine, and plan it. Raises ``UserProblem``."""
+    run, world = config.run, config.world
+    if run.agents > MAX_AGENTS:
+        raise UsageProblem(f"--agents {run.agents} is more than the protocol counts", f"use at most {MAX_AGENTS}")
+    if world.envs % world.groups:
+        raise UsageProblem(
+            f"{world.envs} copies (--envs) do not split into {world.groups} groups (world.groups)",
+            f"choose a multiple of {world.groups}",
+        )
+    if world.envs * world.steps < config.learner.minibatches:
+        raise UsageProblem(
+            f"{world.envs} copies x {world.steps} steps are fewer samples than {config.learner.minibatches} minibatches",
+            "raise --envs or --steps",
+        )
+    try:
+        task = describe(
+            world.task, run.agents, segments=world.segments, reward=world.reward, cost=world.cost,
+            limit=world.limit, horizon=world.horizon,
+        )  # fmt: skip
+        graph = _graph(run.graph, task)
+        kappa = run.kappa if run.kappa_unit == "hops" else kappa_for_visible(graph, run.kappa)
+    except ValueError as error:
+        what, _, hint = str(error).partition("; ")
+        raise UsageProblem(what, hint or "see scalmarl launch --help") from None
+    plan = _plan(config, task, graph, kappa)
+    _check_memory(plan)
+    return Planned(config, origins, graph, plan)
+
+
+def _graph(name: str, task: TaskSpec) -> AgentGraph:
+    if name == "task":
+        graph: AgentGraph = nx.Graph()
+        graph.add_nodes_from(range(task.agents))
+        graph.add_edges_from(task.edges)
+        return graph
+    path = Path(name)
+    if name.partition(":")[0] not in SHAPES and (path.exists() or path.suffix or os.sep in name):
+        return read_graph(path, task.agents)
+    return named_graph(name, task.agents)
+
+
+def _plan(config: Config, task: TaskSpec, graph: AgentGraph, kappa: int) -> Plan:
+    neighbours = neighbours_within(graph, kappa)
+    learner = config.learner.model_dump()
+    learner["initial_std"] = config.learner.initial_std or task.initial_std
+    digest = config.digest()
+    return Plan(
+        run=zlib.crc32(os.urandom(16)),
+        config_hash=digest,
+        seed=config.run.seed,
+        rounds=config.run.rounds,
+        kappa=kappa,
+        steps=config.world.steps,
+        copies=config.world.envs,
+        groups=config.world.groups,
+        order=config.run.order,
+        schedule=config.run.schedule,
+        world_threads=config.world.threads,
+        neighbours=neighbours,
+        colours=colour_power(neighbours),
+        task=task,
+        learner=learner,
+    )
+
+
+def memory_needed(plan: Plan) -> int:
+    """An estimate of the bytes that a run holds at once."""
+    agents = 0
+    for agent in range(plan.agents):
+        width = sum(plan.task.block_sizes[j] for j in plan.neighbourhood(agent))
+        agents += AGENT_BYTES + 4 * plan.samples * (width + 2 * max(plan.learner["hidden"])) * OPTIMISER_COPIES
+    return BASE_BYTES + agents + plan.copies * COPY_BYTES
+
+
+def _check_memory(plan: Plan) -> None:
+    needed, there = memory_needed(plan), psutil.virtual_memory().available
+    if needed > there:
+        raise MachineNotFit(
+            f"{plan.agents} agents with {plan.copies} copies x {plan.steps} steps need about {needed / 2**30:.1f} GiB, "
+            f"this machine has {there / 2**30:.1f} GiB free",
+            "lower --envs, --steps or --agents",
+        )
+
+
+def write_plan(run: RunDirectory, planned: Planned) -> None:
+    """Everything that is known before the first process starts."""
+    write_durably(run.plan, json.dumps(planned.plan.to_data()).encode())
+    write_durably(run.config, to_toml(planned.config, planned.origins).encode())
+    write_durably(run.origin, json.dumps(planned.origins, indent=1).encode())
+    data = nx.node_link_data(planned.graph, edges="edges")
+    write_durably(run.graph, json.dumps(data).encode())

@@ -1,0 +1,237 @@
+"""The commands that only read a run: ps, logs, traffic, digest, events."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from scalmarl.coordinator.commit_log import log_path, read_commits
+from scalmarl.launch.control_socket import ask
+from scalmarl.launch.errors import NoSuchRun, TrainingFailed, UsageProblem
+from scalmarl.launch.records import read_lines
+from scalmarl.launch.run_directory import SCHEMA, RunDirectory, find, read_plan
+from scalmarl.protocol.errors import DamagedFile
+from scalmarl.protocol.keys import process_id, process_name
+from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+_FOLLOW_EVERY_S = 0.2
+_PROCESS_FIELDS = ("name", "role", "index", "pid", "state", "restarts")
+
+
+def add_to(main: click.Group, run_option: Decorator, json_option: Decorator, guarded: Decorator) -> None:
+    """Register the commands."""
+    main.command()(run_option(json_option(guarded(ps))))
+    main.command()(
+        click.argument("process")(
+            click.option("-f", "--follow", is_flag=True, help="Go on as the log grows; ends with the run.")(
+                click.option("--previous", is_flag=True, help="The log of the life before the last start.")(
+                    run_option(guarded(logs))
+                )
+            )
+        )
+    )
+    main.command()(run_option(json_option(guarded(traffic))))
+    main.command()(run_option(json_option(guarded(digest))))
+    main.command()(run_option(json_option(guarded(events))))
+
+
+def ps(run_path: Path | None, as_json: bool) -> None:
+    """Who runs, in which round, and who waits for whom."""
+    run = find(run_path)
+    state = current_state(run)
+    if as_json:
+        processes = [{name: process[name] for name in _PROCESS_FIELDS} for process in state["processes"]]
+        click.echo(
+            json.dumps({"schema": SCHEMA, "state": state["state"], "round": state["round"], "processes": processes})
+        )
+        return
+    click.echo(f"{run.path}: {state['state']}, {state['round']} of {state['rounds']} rounds committed")
+    if state.get("reason"):
+        click.echo(f"reason: {state['reason']}")
+    table = Table(box=None)
+    for name in ("process", "pid", "state", "restarts", "round", "phase", "waits for"):
+        table.add_column(name)
+    for process in state["processes"]:
+        silent = f", silent {process['silent_s']} s" if process.get("silent_s") else ""
+        cells = [process["name"], process["pid"], process["state"] + silent, process["restarts"]]
+        cells += [process.get("round"), process.get("phase"), process.get("waits_for")]
+        table.add_row(*("-" if cell is None else str(cell) for cell in cells))
+    Console().print(table, highlight=False)
+
+
+def current_state(run: RunDirectory) -> dict[str, Any]:
+    """The launcher's live word where there is one, else what ``run.json`` says."""
+    state = run.read_state()
+    if state["state"] == "running" and state["control"]:
+        try:
+            return {**state, **ask(run, {"command": "status"})}
+        except NoSuchRun:
+            return run.read_state()
+    return state
+
+
+def logs(process: str, run_path: Path | None, follow: bool, previous: bool) -> None:
+    """The log of a process: agent number, sim or coordinator."""
+    run = find(run_path)
+    plan = read_plan(run)
+    try:
+        number = process_id(process)
+    except ValueError as error:
+        raise UsageProblem(str(error), "see: scalmarl ps") from None
+    if number not in plan.processes():
+        raise UsageProblem(
+            f"no process {process!r} in {run.path}", f"it has agents 0 to {plan.agents - 1}, sim, coordinator"
+        )
+    directory = process_directory(run.path, number)
+    lives = sorted(directory.glob("log.*.txt"), key=lambda path: int(path.name.split(".")[1]))
+    if previous and len(lives) < 2:
+        raise UsageProblem(f"{process_name(number)} has had one life only", "leave --previous out")
+    if not lives:
+        raise UsageProblem(f"{process_name(number)} has written no log yet", "try again in a moment")
+    for text in _follow(run, directory, lives[-1]) if follow else [lives[-2 if previous else -1].read_text()]:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _follow(run: RunDirectory, directory: Path, path: Path) -> Iterator[str]:
+    """A log as it grows, over the process's deaths, until the run has ended."""
+    life, at = int(path.name.split(".")[1]), 0
+    while True:
+        live = run.is_live()
+        with (directory / f"log.{life}.txt").open(encoding="utf-8") as file:
+            file.seek(at)
+            yield file.read()
+            at = file.tell()
+        if (directory / f"log.{life + 1}.txt").exists():
+            life, at = life + 1, 0
+        elif not live:
+            return
+        else:
+            time.sleep(_FOLLOW_EVERY_S)
+
+
+def traffic(run_path: Path | None, as_json: bool) -> None:
+    """Bytes between processes: first sendings measured at the sockets, beside the closed formula."""
+    from scalmarl.launch.summary import bytes_text
+    from scalmarl.launch.traffic import all_to_all_bytes, report
+
+    run = find(run_path)
+    plan = read_plan(run)
+    found = report(run, plan)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    console = Console()
+    table = Table(
+        title=f"bytes per neighbourhood and round, {found['rounds']} rounds (wire bytes with CURVE, no TCP/IP headers)"
+    )
+    for name in ("agent", "neighbourhood", "sent", "predicted", "received", "all-to-all would send"):
+        table.add_column(name, justify="left" if name == "neighbourhood" else "right")
+    for row in found["neighbourhoods"]:
+        received = row["received_bytes"] / max(found["rounds"], 1)
+        table.add_row(
+            str(row["agent"]), str(row["members"]), f"{row['per_round_bytes']:,.0f}", f"{row['predicted_bytes']:,}",
+            f"{received:,.0f}", f"{all_to_all_bytes(plan, row['agent']):,}",
+        )  # fmt: skip
+    console.print(table)
+    kinds: dict[str, list[int]] = {}
+    for pair in found["pairs"]:
+        row = kinds.setdefault(pair["kind"], [0, 0, 0, 0])
+        for index, name in enumerate(("messages", "payload_bytes", "wire_bytes", "repeat_bytes")):
+            row[index] += pair[name]
+    table = Table(title="by kind, whole run")
+    for name in ("kind", "messages", "payload", "wire", "wire/payload", "repeats"):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for kind, (messages, payload, wire, repeats) in kinds.items():
+        ratio = f"{wire / payload:.3f}" if payload else "-"
+        table.add_row(kind, f"{messages:,}", bytes_text(payload), bytes_text(wire), ratio, bytes_text(repeats))
+    control = sum(row["wire_bytes"] for row in found["control"])
+    table.add_row(
+        "need, watermark, hello",
+        f"{sum(row['messages'] for row in found['control']):,}",
+        "-",
+        bytes_text(control),
+        "-",
+        "-",
+    )
+    console.print(table)
+
+
+def digest(run_path: Path | None, as_json: bool) -> None:
+    """SHA-256 of every agent's committed weights, optimiser states and multipliers, and of all together."""
+    run = find(run_path)
+    found = digests(run)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"rounds {found['rounds']}")
+    for agent, value in found["agents"].items():
+        click.echo(f"agent/{agent} {value}")
+    click.echo(f"run {found['run']}")
+
+
+def digests(run: RunDirectory) -> dict[str, Any]:
+    """The document of ``scalmarl digest --json``, read from the files themselves and checked against the commit log."""
+    plan = read_plan(run)
+    for _ in range(20):
+        try:
+            return _digests_once(run)
+        except FileNotFoundError:
+            # A commit moved the files on while they were read.
+            time.sleep(0.05)
+    raise TrainingFailed(
+        f"{run.path} lacks the file of a committed round", f"see: scalmarl resume {run.path} ({plan.rounds} rounds)"
+    )
+
+
+def _digests_once(run: RunDirectory) -> dict[str, Any]:
+    from scalmarl.coordinator.body import read_commit_record
+
+    plan = read_plan(run)
+    try:
+        commits = read_commits(log_path(run.path))[0]
+        rounds = commits[-1][0] if commits else 0
+        committed = read_commit_record(commits[-1][1]) if commits else {}
+        agents: dict[str, str] = {}
+        for agent in range(plan.agents):
+            content = read_round_file(_round_file(run, agent, rounds), plan, agent, rounds)
+            value = hashlib.sha256(content).digest()
+            if committed.get(agent, value) != value:
+                raise DamagedFile(f"{process_name(agent)}: the file of round {rounds} is not the committed one")
+            agents[str(agent)] = value.hex()
+    except DamagedFile as damage:
+        raise TrainingFailed(
+            str(damage), f"go back to an archived round: scalmarl resume {run.path} --from-round R"
+        ) from None
+    whole = hashlib.sha256("".join(agents[agent] for agent in sorted(agents, key=int)).encode()).hexdigest()
+    return {"schema": SCHEMA, "rounds": rounds, "agents": agents, "run": whole}
+
+
+def _round_file(run: RunDirectory, agent: int, round: int) -> Path:
+    directory = process_directory(run.path, agent)
+    path = round_path(directory, round)
+    return path if path.exists() else round_path(directory / "archive", round)
+
+
+def events(run_path: Path | None, as_json: bool) -> None:
+    """The story of a run: starts, deaths, restarts, stops."""
+    run = find(run_path)
+    run.read_state()
+    lines = read_lines(run.events)
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, "events": lines}))
+        return
+    began = lines[0]["time"] if lines else 0.0
+    for line in lines:
+        more = " ".join(f"{k}={v}" for k, v in line.items() if k not in ("time", "event", "process") and v != "")
+        click.echo(f"{line['time'] - began:9.3f} s  {line['event']:<12} {line['process'] or '':<12} {more}")

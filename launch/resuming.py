@@ -1,0 +1,129 @@
+"""Preparing a run to go on: checks, the new number of rounds, and going back to an archived round."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from scalmarl.coordinator.commit_log import cut_commits, log_path, read_commits
+from scalmarl.launch.errors import TrainingFailed, UsageProblem
+from scalmarl.launch.records import forget_after, note_event
+from scalmarl.launch.run_directory import RunDirectory, read_plan
+from scalmarl.launch.versions import versions
+from scalmarl.protocol.errors import DamagedFile
+from scalmarl.protocol.files import write_durably
+from scalmarl.protocol.keys import COORDINATOR, process_name
+from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
+
+
+def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> int:
+    """Take the lock and make the run ready; returns the lock's descriptor. Raises ``UserProblem``; loses nothing."""
+    state = run.read_state()
+    lock = run.take_lock()
+    try:
+        plan = read_plan(run)
+        committed = len(_commits(run))
+        if from_round is not None:
+            committed = go_back(run, plan, from_round, committed)
+        _check_versions(run, state)
+        plan = _with_rounds(run, plan, rounds, committed)
+        _check_files(run, plan, committed)
+    except BaseException:
+        os.close(lock)
+        raise
+    run.write_state({**state, "state": "running", "reason": "", "rounds": plan.rounds, "processes": []})
+    return lock
+
+
+def _commits(run: RunDirectory) -> list[tuple[int, bytes]]:
+    try:
+        return read_commits(log_path(run.path))[0]
+    except DamagedFile as damage:
+        raise TrainingFailed(str(damage), "the commit log is small: put back a copy, or start a new run") from None
+
+
+def _with_rounds(run: RunDirectory, plan: Plan, rounds: int | None, committed: int) -> Plan:
+    wanted = plan.rounds if rounds is None else rounds
+    if wanted <= committed:
+        raise UsageProblem(
+            f"{run.path} has committed {committed} rounds of {wanted}; nothing is left to do",
+            f"extend it: scalmarl resume {run.path} --rounds {2 * committed}",
+        )
+    if wanted != plan.rounds:
+        data = plan.to_data()
+        data["rounds"] = wanted
+        write_durably(run.plan, json.dumps(data).encode())
+        plan = Plan.from_data(data)
+    return plan
+
+
+def _check_versions(run: RunDirectory, state: dict[str, object]) -> None:
+    before, now = state.get("versions"), versions()
+    if isinstance(before, dict):
+        changed = [f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name) not in (None, now[name])]
+        if changed:
+            raise UsageProblem(
+                f"{run.path} was made with other versions ({', '.join(changed)}): its bits cannot be continued",
+                "install those versions again, or start a new run",
+            )
+
+
+def _check_files(run: RunDirectory, plan: Plan, committed: int) -> None:
+    """Every process must have a sound file to start from: that of the first round that is not committed."""
+    for process in plan.processes():
+        if process == COORDINATOR or committed == 0:
+            continue
+        path = round_path(process_directory(run.path, process), committed)
+        try:
+            read_round_file(path, plan, process, committed)
+        except (DamagedFile, OSError) as error:
+            what = str(error).partition(";")[0] if isinstance(error, DamagedFile) else f"{path}: {error.strerror}"
+            raise TrainingFailed(
+                f"{process_name(process)} cannot go on: {what}",
+                f"go back to a round in the archive: {_archived(run, plan)}",
+            ) from None
+
+
+def archived_rounds(run: RunDirectory, plan: Plan) -> list[int]:
+    """The rounds that every process has in its archive, ascending."""
+    common: set[int] | None = None
+    for process in plan.processes():
+        if process != COORDINATOR:
+            archive = process_directory(run.path, process) / "archive"
+            rounds = {int(path.stem) for path in archive.glob("*.round")}
+            common = rounds if common is None else common & rounds
+    return sorted(common or ())
+
+
+def _archived(run: RunDirectory, plan: Plan) -> str:
+    rounds = archived_rounds(run, plan)
+    if not rounds:
+        return "it holds none; start a new run"
+    return f"scalmarl resume {run.path} --from-round {rounds[-1]}"
+
+
+def go_back(run: RunDirectory, plan: Plan, round: int, committed: int) -> int:
+    """Put every process back to the start of an archived round; returns the number of commits that are left."""
+    if round not in archived_rounds(run, plan):
+        there = ", ".join(str(r) for r in archived_rounds(run, plan)) or "none"
+        raise UsageProblem(f"round {round} is not in the archive of {run.path}", f"archived rounds: {there}")
+    agents = [process for process in plan.processes() if process != COORDINATOR]
+    contents = {}
+    for process in agents:
+        path = round_path(process_directory(run.path, process) / "archive", round)
+        try:
+            contents[process] = path.read_bytes()
+            read_round_file(path, plan, process, round)
+        except DamagedFile as damage:
+            raise TrainingFailed(str(damage), "choose an older archived round") from None
+    cut_commits(log_path(run.path), round)
+    for process in agents:
+        directory = process_directory(run.path, process)
+        write_durably(round_path(directory, round), contents[process])
+        for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round")):
+            if int(path.stem) > round or (path.parent == directory and int(path.stem) != round):
+                path.unlink()
+    forget_after(run, round)
+    note_event(run, "back to round", rounds=round)
+    return round

@@ -1,0 +1,133 @@
+"""What is said before a run and after it: the banner, and the summary with its two anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from scalmarl.launch.records import read_lines
+from scalmarl.launch.run_directory import RunDirectory
+from scalmarl.launch.traffic import all_to_all_bytes, first_sendings
+from scalmarl.protocol.ledger import predicted
+from scalmarl.protocol.plan import Plan
+
+LAST_ROUNDS = 10
+"""The summary's figures are means over so many last rounds."""
+
+
+def bytes_text(count: float) -> str:
+    """Bytes in words, powers of 1,000."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.2f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def visible_text(plan: Plan) -> str:
+    """``kappa 2 hops: 3 to 5 of 8 agents visible``."""
+    sizes = [len(plan.neighbourhood(agent)) for agent in range(plan.agents)]
+    seen = str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+    return f"kappa {plan.kappa} hop{'' if plan.kappa == 1 else 's'}: {seen} of {plan.agents} agents visible"
+
+
+def banner(run: RunDirectory, plan: Plan, graph_name: str, algorithm: str) -> Table:
+    """What is about to start."""
+    task = plan.task
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    limits = sorted({limit for row in task.cost_limits for limit in row})
+    rows = [
+        ("task", f"{task.name}, reward {task.reward_mode}, cost {task.cost_mode}, limit {_range(limits)} per episode"),
+        ("agents", f"{plan.agents} processes, {algorithm}, graph {graph_name}"),
+        ("sight", visible_text(plan)),
+        ("not local", "; ".join(task.nonlocal_facts) or "nothing"),
+        *(("note", note) for note in task.notes),
+        (
+            "sampling",
+            f"{plan.copies} copies x {plan.steps} steps = {plan.samples:,} steps a round, {plan.rounds} rounds = "
+            f"{plan.rounds * plan.samples:,} steps, seed {plan.seed}",
+        ),
+        ("run", str(run.path)),
+    ]
+    for name, text in rows:
+        table.add_row(name, text)
+    return table
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
+
+
+def mean_of(lines: list[dict[str, Any]], name: str) -> float | None:
+    """Mean of a figure over the lines that have it."""
+    values = [line[name] for line in lines if line[name] is not None]
+    return sum(values) / len(values) if values else None
+
+
+def anchors(run: RunDirectory, plan: Plan) -> Table:
+    """Return, cost and distance of the last rounds, beside the first round and standing still.
+
+    Shrinking noise alone lifts the return to that of standing still; distance is the honest witness.
+    """
+    lines = read_lines(run.metrics)
+    first, last = lines[:1], lines[-LAST_ROUNDS:]
+    table = Table(title=f"per episode of {plan.task.horizon} steps, team")
+    for name in ("", "return", "cost", "distance (m)"):
+        table.add_column(name, justify="left" if not name else "right")
+    names = ("return_rate", "cost_rate_team", "distance_rate")
+    table.add_row("first round", *(_number(mean_of(first, name)) for name in names))
+    table.add_row("standing still", _number(plan.task.standing_still_return), "0.0", "0.0")
+    table.add_row(f"last {len(last)} rounds", *(_number(mean_of(last, name)) for name in names))
+    finished = ("return_team", "cost_team", "distance")
+    table.add_row(
+        f"episodes that ended in them ({sum(x['episodes'] for x in last)})",
+        *(_number(mean_of(last, n)) for n in finished),
+    )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
+
+
+def agents_table(run: RunDirectory, plan: Plan) -> Table:
+    """Cost against limit, multiplier and bytes of every agent's neighbourhood."""
+    lines = read_lines(run.metrics)[-LAST_ROUNDS:]
+    rounds, first = first_sendings(run)
+    table = Table(title="agents and their neighbourhoods")
+    for name in (
+        "agent",
+        "hears",
+        "cost",
+        "limit",
+        "multiplier",
+        "sent a round",
+        "predicted",
+        "received a round",
+        "all-to-all",
+    ):
+        table.add_column(name, justify="left" if name in ("agent", "hears") else "right")
+    for agent in range(plan.agents):
+        sent = sum(c.wire_bytes for (source, _, _), c in first.items() if source == agent)
+        received = sum(c.wire_bytes for (_, to, _), c in first.items() if to == agent)
+        costs = [line["cost_rate_agent"][agent] for line in lines]
+        table.add_row(
+            str(agent),
+            ", ".join(str(other) for other in plan.neighbours[agent]) or "nobody",
+            f"{sum(costs) / len(costs):.1f}" if costs else "-",
+            "/".join(f"{limit:g}" for limit in plan.task.cost_limits[agent]),
+            _multiplier(lines[-1]["lambda_agent"][agent]) if lines else "-",
+            bytes_text(sent / rounds) if rounds else "-",
+            bytes_text(sum(count.wire_bytes for count in predicted(plan, agent).values())),
+            bytes_text(received / rounds) if rounds else "-",
+            bytes_text(all_to_all_bytes(plan, agent)),
+        )
+    return table
+
+
+def _multiplier(value: Any) -> str:
+    return "/".join(f"{x:.2f}" for x in value) if isinstance(value, list) else f"{value:.2f}"

@@ -1,0 +1,440 @@
+"""The launcher's loop: start, watch, restart and stop the processes of one run, and answer the command line.
+
+One selector, no thread. It restarts processes and knows nothing of rounds beyond the coordinator's watermark: who
+recovers state is the process itself.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import selectors
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scalmarl.launch.children import Child, Nursery
+from scalmarl.launch.control_socket import ControlServer
+from scalmarl.launch.display import Display
+from scalmarl.launch.errors import Exit, UsageProblem
+from scalmarl.launch.records import RoundRecords, note_event
+from scalmarl.launch.restart_policy import Death, RestartPolicy
+from scalmarl.launch.run_directory import SCHEMA, RunDirectory
+from scalmarl.launch.versions import versions
+from scalmarl.protocol.control import Closed
+from scalmarl.protocol.keys import COORDINATOR, SIM, Role, process_id, process_name, role_of
+from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.round_files import process_directory
+from scalmarl.protocol.shell import Charge
+from scalmarl.protocol.sockets import KeyPair, longest_ipc_path, new_keys
+
+TICK_S = 0.1
+SUSPECT_S = 2.0
+START_WITHIN_S = 60.0
+COMMIT_GRACE_S = 5.0
+"""How long a stop waits for the commit that is under way."""
+LEAVE_WITHIN_S = 1.0
+
+
+@dataclass
+class Watched:
+    """One process of the run as the launcher sees it."""
+
+    process: int
+    state: str = "starting"
+    child: Child | None = None
+    pid: int | None = None
+    incarnation: int = -1
+    restarts: int = 0
+    endpoint: str | None = None
+    beat_at: float = 0.0
+    beat: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    suspected: bool = False
+    start_at: float | None = None
+    died_at: float | None = None
+    hold: bool = False
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """Round, step and phase of the last beat or failure."""
+        return self.beat.get("round", -1), self.beat.get("step", 0), self.beat.get("phase", "starting")
+
+
+class Supervisor:
+    """Runs one plan to its end in a run directory whose lock this process holds."""
+
+    def __init__(self, run: RunDirectory, plan: Plan, settings: dict[str, Any], display: Display) -> None:
+        self.run_directory, self.plan, self.display = run, plan, display
+        self._stall_kill_s = float(settings["stall_kill_s"])
+        self._transport = str(settings["transport"])
+        self._watched = {process: Watched(process) for process in plan.processes()}
+        self._policy = RestartPolicy()
+        self._records = RoundRecords(run, plan)
+        self._selector = selectors.DefaultSelector()
+        # Keys are made before any ZeroMQ context exists, and only ever live in memory.
+        self._keys: dict[int, KeyPair] = {process: new_keys() for process in plan.processes()}
+        self._private = Path(tempfile.mkdtemp(prefix="scalmarl-"))
+        self._version = 0
+        self._committed = self._records.recorded - 1
+        self._started = time.monotonic()
+        self._ready_s: float | None = None
+        self._stop_reason: str | None = None
+        self._stop_at: float | None = None
+        self._stop_after = -1
+        self._exit: tuple[str, Exit, str] | None = None
+        self._nursery = Nursery()
+
+    # ---- the run ----
+
+    def run(self) -> Exit:
+        """Start everything and serve until the last commit, a stop, or a diagnosis."""
+        self._check_paths()
+        server = ControlServer(self._private / "control", self._selector, self._answer)
+        self._write_state("running", "")
+        wake, signals = self._catch_signals()
+        try:
+            note_event(self.run_directory, "launch", rounds=self.plan.rounds, committed=self._committed + 1)
+            self._nursery.warm_up()
+            for process in (SIM, COORDINATOR, *range(self.plan.agents)):
+                self._start(self._watched[process])
+            while self._exit is None:
+                for key, _ in self._selector.select(TICK_S):
+                    key.data()
+                self._tick(time.monotonic())
+        finally:
+            self._end_everything()
+            server.close()
+            signals.close()
+            wake.close()
+            shutil.rmtree(self._private, ignore_errors=True)
+        state, code, reason = self._exit
+        note_event(self.run_directory, state, reason=reason, rounds=self._committed + 1)
+        self._write_state(state, reason)
+        self.display.finish(self._snapshot(), state, reason)
+        return code
+
+    def _check_paths(self) -> None:
+        longest = len(str(self._private / f"{self.plan.agents}.99999"))
+        if self._transport == "ipc" and longest > longest_ipc_path():
+            raise UsageProblem(
+                f"the temporary directory {self._private} is too long a path for sockets "
+                f"({longest} > {longest_ipc_path()} bytes)",
+                "set TMPDIR to a shorter one, or --set processes.transport=tcp",
+            )
+
+    def _catch_signals(self) -> tuple[socket.socket, socket.socket]:
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._signalled(ours.recv(64)))
+        return ours, theirs
+
+    def _signalled(self, numbers: bytes) -> None:
+        for number in numbers:
+            if self._stop_reason is not None and number == signal.SIGINT:
+                self._exit = ("stopped", Exit.INTERRUPTED, "interrupted twice")
+            elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                self._ask_to_stop(signal.Signals(number).name)
+
+    def _ask_to_stop(self, reason: str) -> None:
+        if self._stop_reason is None:
+            self._stop_reason, self._stop_at = reason, time.monotonic()
+            self._stop_after = self._committed + 1
+            note_event(self.run_directory, "stop", reason=reason)
+            self.display.note(f"stopping ({reason}) at the next commit, or in {COMMIT_GRACE_S:.0f} s at the last one")
+
+    def _tick(self, now: float) -> None:
+        for watched in self._watched.values():
+            if watched.start_at is not None and now >= watched.start_at:
+                self._start(watched)
+            self._watch_for_stall(watched, now)
+        if self._exit is None and self._stop_at is not None:
+            waited = now - self._stop_at
+            if self._committed >= self._stop_after or waited > COMMIT_GRACE_S:
+                code = Exit.INTERRUPTED if self._stop_reason == "SIGINT" else Exit.TERMINATED
+                self._exit = ("stopped", code, self._stop_reason or "")
+        self.display.show(self._snapshot())
+
+    # ---- starting ----
+
+    def _start(self, watched: Watched) -> None:
+        watched.start_at = None
+        watched.incarnation = self._next_incarnation(watched)
+        watched.state = "starting" if watched.died_at is None else "restarting"
+        watched.beat_at, watched.suspected, watched.error, watched.endpoint = time.monotonic(), False, "", None
+        watched.beat = {}
+        child = self._nursery.start(watched.process)
+        watched.child, watched.pid = child, child.pid
+        self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._hear(watched, child))
+        self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._died(watched, child))
+        child.channel.send(self._charge(watched).to_data())
+        note_event(self.run_directory, "start", process_name(watched.process), pid=child.pid, life=watched.incarnation)
+        self._write_state("running", "")
+
+    def _next_incarnation(self, watched: Watched) -> int:
+        # Logs of earlier launches of this run stay; a life's number is never used twice.
+        logs = process_directory(self.run_directory.path, watched.process).glob("log.*.txt")
+        return max([watched.incarnation, *(int(path.name.split(".")[1]) for path in logs)]) + 1
+
+    def _charge(self, watched: Watched) -> Charge:
+        peers = self.plan.peers(watched.process)
+        bind = "tcp://127.0.0.1:*"
+        if self._transport == "ipc":
+            bind = f"ipc://{self._private}/{watched.process}.{watched.incarnation}"
+        return Charge(
+            process=watched.process,
+            incarnation=watched.incarnation,
+            rejoin=watched.died_at is not None,
+            run_directory=self.run_directory.path.resolve(),
+            bind=bind,
+            keys=self._keys[watched.process],
+            allowed={self._keys[peer].public: peer for peer in peers},
+        )
+
+    def _hear(self, watched: Watched, child: Child) -> None:
+        try:
+            while (message := child.channel.receive()) is not None:
+                self._take(watched, message)
+        except Closed:
+            # The pidfd tells of the death itself.
+            self._selector.unregister(child.channel)
+
+    def _take(self, watched: Watched, message: dict[str, Any]) -> None:
+        if message["type"] == "bound":
+            watched.endpoint = message["endpoint"]
+            self._publish(watched)
+        elif message["type"] == "failed":
+            watched.error = message["error"]
+            watched.beat = message
+        elif message["type"] == "beat":
+            watched.beat, watched.beat_at = message, time.monotonic()
+            if watched.suspected:
+                watched.suspected = False
+                note_event(self.run_directory, "beats again", process_name(watched.process))
+            if watched.state in ("starting", "restarting") and message["phase"] != "waiting for peers":
+                self._is_running(watched)
+            if watched.process == COORDINATOR and message["watermark"] > self._committed:
+                self._commit(message["watermark"])
+
+    def _publish(self, watched: Watched) -> None:
+        """A new endpoint: first to those who will speak to it, then the whole book to the newcomer, which may then
+        say HELLO and know that every answer finds its way."""
+        self._version += 1
+        peers = self.plan.peers(watched.process)
+        for peer in peers:
+            self._send_book(self._watched[peer], {watched.process: watched.endpoint})
+        known = {peer: self._watched[peer].endpoint for peer in peers if self._watched[peer].endpoint is not None}
+        self._send_book(watched, known)
+
+    def _send_book(self, to: Watched, endpoints: dict[int, str | None]) -> None:
+        if to.child is not None and to.endpoint is not None:
+            to.child.channel.send({"type": "book", "version": self._version, "endpoints": endpoints})
+
+    def _is_running(self, watched: Watched) -> None:
+        watched.state = "running"
+        if watched.died_at is not None:
+            took = round(time.monotonic() - watched.died_at, 3)
+            note_event(
+                self.run_directory, "back", process_name(watched.process), seconds=took, life=watched.incarnation
+            )
+        if self._ready_s is None and all(other.state == "running" for other in self._watched.values()):
+            self._ready_s = round(time.monotonic() - self._started, 3)
+            note_event(self.run_directory, "ready", seconds=self._ready_s)
+        self._write_state("running", "")
+
+    # ---- commits ----
+
+    def _commit(self, watermark: int) -> None:
+        for line in self._records.catch_up(watermark):
+            self.display.committed(line)
+        self._committed = watermark
+        self._policy.committed()
+        if watermark >= self.plan.rounds - 1:
+            # The last commit is durable: the run is over, whatever dies from here on.
+            self._exit = ("finished", Exit.DONE, "")
+        else:
+            self._write_state("running", "")
+
+    # ---- deaths ----
+
+    def _died(self, watched: Watched, child: Child) -> None:
+        self._hear_last_words(watched, child)
+        self._selector.unregister(child.pidfd)
+        if child.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(child.channel)
+        code = child.exit_code()
+        child.release()
+        watched.child, watched.died_at = None, time.monotonic()
+        death = Death(watched.process, code, watched.place, watched.error)
+        note_event(
+            self.run_directory, "death", process_name(watched.process), pid=watched.pid, cause=death.cause(),
+            round=death.place[0], step=death.place[1], phase=death.place[2],
+        )  # fmt: skip
+        if watched.hold:
+            watched.state = "down"
+            self.display.note(f"{process_name(watched.process)} is down: {death.cause()}; bring it back with restart")
+        else:
+            self._restart_or_stop(watched, death)
+        self._write_state("running", "")
+
+    def _hear_last_words(self, watched: Watched, child: Child) -> None:
+        try:
+            while (message := child.channel.receive()) is not None:
+                self._take(watched, message)
+        except Closed:
+            return
+
+    def _restart_or_stop(self, watched: Watched, death: Death) -> None:
+        delay = self._policy.delay(death)
+        if delay is None:
+            watched.state = "exited"
+            self._exit = ("failed", Exit.TRAINING_FAILED, self._policy.diagnosis(death))
+            return
+        watched.state = "restarting"
+        watched.restarts += 1
+        watched.start_at = watched.died_at + delay if watched.died_at is not None else 0.0
+        name = process_name(watched.process)
+        log = f"scalmarl logs {name} --previous --run {self.run_directory.path}"
+        self.display.note(
+            f"{name} died: {death.cause()}, round {death.place[0]}; restarting"
+            + (f" in {delay:.1f} s; log: {log}" if delay else "")
+        )
+        if not delay:
+            self._start(watched)
+
+    def _watch_for_stall(self, watched: Watched, now: float) -> None:
+        if watched.child is None:
+            return
+        silent = now - watched.beat_at
+        limit = self._stall_kill_s if watched.beat else START_WITHIN_S
+        if silent > SUSPECT_S and watched.beat and not watched.suspected:
+            watched.suspected = True
+            note_event(self.run_directory, "silent", process_name(watched.process), seconds=round(silent, 1))
+            self.display.note(f"{process_name(watched.process)} has been silent for {silent:.0f} s")
+        if silent > limit:
+            note_event(self.run_directory, "stall kill", process_name(watched.process), seconds=round(silent, 1))
+            watched.beat_at = now
+            watched.child.signal(signal.SIGKILL)
+
+    # ---- the control socket ----
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        command = request["command"]
+        if command == "status":
+            return self._snapshot()
+        if command == "stop":
+            self._ask_to_stop("stop")
+            return {"stopping": True}
+        if command in ("kill", "restart"):
+            watched = self._named(request["process"])
+            return self._kill(watched) if command == "kill" else self._bring_back(watched)
+        raise UsageProblem(f"unknown request {command!r}", "use the scalmarl command of this version")
+
+    def _named(self, name: str) -> Watched:
+        try:
+            process = process_id(name)
+            return self._watched[process]
+        except (ValueError, KeyError):
+            raise UsageProblem(
+                f"no process {name!r} in this run",
+                f"it has agents 0 to {self.plan.agents - 1}, sim and coordinator; see: scalmarl ps",
+            ) from None
+
+    def _kill(self, watched: Watched) -> dict[str, Any]:
+        watched.hold = True
+        watched.start_at = None
+        note_event(self.run_directory, "hold", process_name(watched.process), pid=watched.pid)
+        if watched.child is not None:
+            watched.child.signal(signal.SIGKILL)
+        else:
+            watched.state = "down"
+        return {"process": process_name(watched.process), "pid": watched.pid}
+
+    def _bring_back(self, watched: Watched) -> dict[str, Any]:
+        watched.hold = False
+        note_event(self.run_directory, "restart", process_name(watched.process), pid=watched.pid)
+        if watched.child is not None:
+            # Killed, and started again by the ordinary rule for a death from outside.
+            watched.child.signal(signal.SIGKILL)
+        else:
+            watched.restarts += 1
+            watched.start_at = time.monotonic()
+        return {"process": process_name(watched.process)}
+
+    # ---- what others see ----
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "state": "running" if self._exit is None else self._exit[0],
+            "round": self._committed + 1,
+            "rounds": self.plan.rounds,
+            "ready_s": self._ready_s,
+            "processes": [self._process_line(watched) for watched in self._watched.values()],
+        }
+
+    def _process_line(self, watched: Watched) -> dict[str, Any]:
+        role = role_of(watched.process)
+        beat = watched.beat
+        return {
+            "name": process_name(watched.process),
+            "role": role.value,
+            "index": watched.process if role is Role.AGENT else None,
+            "pid": watched.pid,
+            "state": watched.state if self._exit is None or watched.state == "down" else "exited",
+            "restarts": watched.restarts,
+            "round": beat.get("round"),
+            "phase": beat.get("phase"),
+            "waits_for": beat.get("waits_for", ""),
+            "silent_s": round(time.monotonic() - watched.beat_at, 1) if watched.suspected else None,
+            "dropped": beat.get("dropped", {}),
+            "refused": beat.get("refused", 0),
+        }
+
+    def _write_state(self, state: str, reason: str) -> None:
+        snapshot = self._snapshot()
+        snapshot.update(
+            state=state,
+            reason=reason,
+            pid=os.getpid(),
+            control=str(self._private / "control"),
+            host=platform.node(),
+            config_hash=self.plan.config_hash,
+            versions=versions(),
+        )
+        self.run_directory.write_state(snapshot)
+
+    # ---- the end ----
+
+    def _end_everything(self) -> None:
+        """Ask, wait a moment, kill, and wait until every process is gone."""
+        children = [watched.child for watched in self._watched.values() if watched.child is not None]
+        for child in children:
+            child.channel.send({"type": "stop"})
+        self._await_ends(children, LEAVE_WITHIN_S)
+        for child in children:
+            child.signal(signal.SIGKILL)
+        self._await_ends(children, 5.0)
+        for child in children:
+            child.exit_code()
+            child.release()
+
+    def _await_ends(self, children: list[Child], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        waiting = {child.pidfd for child in children}
+        with selectors.DefaultSelector() as selector:
+            for pidfd in waiting:
+                selector.register(pidfd, selectors.EVENT_READ)
+            while waiting and time.monotonic() < deadline:
+                for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
+                    waiting.discard(key.fd)
+                    selector.unregister(key.fd)

@@ -1,0 +1,111 @@
+"""Who sent how much to whom: measured at the sockets, beside the closed formula.
+
+Everything but ``repeat_bytes`` and ``control`` counts first sendings, which are a function of the configuration alone.
+Wire bytes are what ZeroMQ writes with CURVE; TCP/IP headers are not included.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import networkx as nx
+
+from scalmarl.launch.records import read_lines
+from scalmarl.launch.run_directory import SCHEMA, RunDirectory
+from scalmarl.protocol.graph import hop_distances
+from scalmarl.protocol.keys import Kind, process_name
+from scalmarl.protocol.ledger import CONTROL, Count, Table, Totals, from_rows, predicted
+from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.round_files import process_directory
+
+Pairs = dict[tuple[int, int, int], Count]
+"""(source, destination, kind) -> count."""
+
+
+def first_sendings(run: RunDirectory) -> tuple[int, Pairs]:
+    """How many rounds were committed, and the sum of their first sendings."""
+    pairs: Pairs = {}
+    lines = read_lines(run.traffic)
+    for line in lines:
+        for source, *row in line["sent"]:
+            for (to, kind), count in from_rows([row]).items():
+                at = (source, to, kind)
+                pairs[at] = pairs[at].plus(count) if at in pairs else count
+    return len(lines), pairs
+
+
+def totals(run: RunDirectory, plan: Plan, process: int) -> Table:
+    """All frames that met a socket in every life of a process."""
+    path = process_directory(run.path, process) / "totals.bin"
+    size = 8 * Totals.size(plan, process)
+    data = path.read_bytes() if path.exists() else b""
+    if len(data) < size:
+        return {}
+    return Totals(plan, process, memoryview(bytearray(data[:size])).cast("Q")).table()
+
+
+def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
+    """The document of ``scalmarl traffic --json``."""
+    rounds, first = first_sendings(run)
+    graph = nx.Graph()
+    graph.add_nodes_from(range(plan.agents))
+    for agent, row in enumerate(_edges(run)):
+        graph.add_edges_from((agent, other) for other in row)
+    hops = hop_distances(graph)
+    sent = {process: totals(run, plan, process) for process in plan.processes()}
+    pairs = [
+        {
+            "src": process_name(source),
+            "dst": process_name(to),
+            "hops": hops.get(source, {}).get(to),
+            "kind": Kind(kind).name.lower(),
+            "messages": count.messages,
+            "payload_bytes": count.payload_bytes,
+            "wire_bytes": count.wire_bytes,
+            "repeat_bytes": _repeats(sent[source].get((to, kind)), count),
+        }
+        for (source, to, kind), count in sorted(first.items())
+    ]
+    control = [
+        {"src": process_name(process), "dst": process_name(to), "messages": c.messages, "wire_bytes": c.wire_bytes}
+        for process, table in sent.items()
+        for (to, kind), c in sorted(table.items())
+        if kind == CONTROL
+    ]
+    neighbourhoods = [_neighbourhood(plan, agent, rounds, first) for agent in range(plan.agents)]
+    return {"schema": SCHEMA, "rounds": rounds, "pairs": pairs, "neighbourhoods": neighbourhoods, "control": control}
+
+
+def _edges(run: RunDirectory) -> list[list[int]]:
+    data = json.loads(run.graph.read_text(encoding="utf-8"))
+    rows: list[list[int]] = [[] for _ in data["nodes"]]
+    for edge in data["edges"]:
+        rows[edge["source"]].append(edge["target"])
+    return rows
+
+
+def _repeats(total: Count | None, first: Count) -> int:
+    # A round that is under way is in the totals and not yet in the first sendings of committed rounds.
+    return max(0, total.wire_bytes - first.wire_bytes) if total else 0
+
+
+def _neighbourhood(plan: Plan, agent: int, rounds: int, first: Pairs) -> dict[str, Any]:
+    sent = sum(count.wire_bytes for (source, _, _), count in first.items() if source == agent)
+    received = sum(count.wire_bytes for (_, to, _), count in first.items() if to == agent)
+    return {
+        "agent": agent,
+        "members": list(plan.neighbourhood(agent)),
+        "sent_bytes": sent,
+        "received_bytes": received,
+        "per_round_bytes": sent / rounds if rounds else 0,
+        "predicted_bytes": sum(count.wire_bytes for count in predicted(plan, agent).values()),
+    }
+
+
+def all_to_all_bytes(plan: Plan, agent: int) -> int:
+    """What the agent would send in a round if every agent heard every other (kappa >= diameter)."""
+    everybody = tuple(tuple(j for j in range(plan.agents) if j != i) for i in range(plan.agents))
+    full = predicted(replace(plan, neighbours=everybody), agent)
+    return sum(count.wire_bytes for count in full.values())

@@ -1,0 +1,22 @@
+"""A process dies with its parent: Linux's parent-death signal, armed in every link of the chain.
+
+The launcher's SIGKILL must leave nothing behind. The signal is cleared by fork and is not retroactive, so every process
+arms it for itself and then checks that its parent is still the one it expects.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Arrange to be killed when ``parent`` dies, and exit now if it is dead already. Raises ``OSError``."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:
+        os._exit(0)

@@ -1,0 +1,289 @@
+"""The shell of every process: sockets, clock and control channel around the sans-IO runtime.
+
+One loop, the same for agents, sim server and coordinator: take in what came, let the body run to its next pause, hand
+out what it said, beat, and wait. There is no decision about rounds, turns or neighbours here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import mmap
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes, decode, encode
+from scalmarl.protocol.control import Closed, ControlChannel
+from scalmarl.protocol.effects import Body
+from scalmarl.protocol.errors import BadFrame, ProtocolError
+from scalmarl.protocol.keys import COORDINATOR, SIM, Key, process_name
+from scalmarl.protocol.kinds import form, sent_by
+from scalmarl.protocol.ledger import CONTROL, Ledger, Totals
+from scalmarl.protocol.lifeline import die_with_parent
+from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.round_files import SealRow, process_directory
+from scalmarl.protocol.runtime import Runtime, Status, Store, describe_missing
+from scalmarl.protocol.sockets import KeyPair, Mailbox
+
+BEAT_EVERY_S = 0.2
+LONGEST_WAIT_S = 0.2
+SILENT_PEER_S = 5.0
+"""A peer that a value is missing from and that has been silent for so long gets a fresh connection."""
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What the launcher hands to one life of a process; keys come only this way."""
+
+    process: int
+    incarnation: int
+    rejoin: bool
+    run_directory: Path
+    bind: str
+    keys: KeyPair
+    allowed: dict[bytes, int]
+
+    def to_data(self) -> dict[str, Any]:
+        """For the control channel."""
+        return {
+            "type": "charge", "process": self.process, "incarnation": self.incarnation, "rejoin": self.rejoin,
+            "run_directory": str(self.run_directory), "bind": self.bind, "public": self.keys.public,
+            "secret": self.keys.secret, "allowed": self.allowed,
+        }  # fmt: skip
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Charge:
+        """The inverse of ``to_data``."""
+        return cls(
+            data["process"], data["incarnation"], data["rejoin"], Path(data["run_directory"]), data["bind"],
+            KeyPair(data["public"], data["secret"]), data["allowed"],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a role brings to the shell: its body and its store."""
+
+    make_body: Callable[[int, bytes | None], Body]
+    store: Store
+
+
+MakeParts = Callable[[Plan, Charge, SealRow], Parts]
+
+
+def serve(end: socket.socket, make_parts: MakeParts) -> None:
+    """Be a process of a run until the launcher says stop or goes away; never returns."""
+    # Ctrl-C reaches the whole foreground group; only the launcher answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = ControlChannel(end)
+    shell: Shell | None = None
+    try:
+        charge = Charge.from_data(_wait_for(channel, "charge"))
+        _write_log_to(charge)
+        shell = Shell(channel, charge, make_parts)
+        shell.run()
+    except Closed:
+        os._exit(0)
+    except Exception as error:
+        text = str(error) if isinstance(error, (ProtocolError, OSError, ValueError)) else repr(error)
+        traceback.print_exc()
+        where = shell.position() if shell else {"round": -1, "step": 0, "phase": "starting"}
+        channel.send({"type": "failed", "error": text, **where})
+        os._exit(1)
+    os._exit(0)
+
+
+def serve_child(make_parts: MakeParts) -> None:
+    """``serve`` for a process that was started by exec with ``CONTROL_FD PARENT_PID``."""
+    descriptor, parent = (int(argument) for argument in sys.argv[1:3])
+    die_with_parent(parent)
+    serve(socket.socket(fileno=descriptor), make_parts)
+
+
+def _write_log_to(charge: Charge) -> None:
+    """From here on all output of this life goes to its own log file."""
+    directory = process_directory(charge.run_directory, charge.process)
+    directory.mkdir(parents=True, exist_ok=True)
+    log = os.open(directory / f"log.{charge.incarnation}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    logging.info(
+        "%s, life %d, pid %d%s", process_name(charge.process), charge.incarnation, os.getpid(),
+        ", asks its peers for what it missed" if charge.rejoin else "",
+    )  # fmt: skip
+
+
+def _wait_for(channel: ControlChannel, type: str) -> dict[str, Any]:
+    """The next message of a type; the launcher's death ends the wait."""
+    while True:
+        message = channel.receive()
+        if message is None:
+            time.sleep(0.002)
+        elif message["type"] == type:
+            return message
+        elif message["type"] == "stop":
+            raise Closed
+
+
+class Shell:
+    """One life of one process."""
+
+    def __init__(self, channel: ControlChannel, charge: Charge, make_parts: MakeParts) -> None:
+        self._channel = channel
+        self._charge = charge
+        self.plan = read_plan(charge.run_directory)
+        self.me = charge.process
+        self._mailbox = Mailbox(charge.keys, charge.allowed, charge.bind, largest_frame(self.plan))
+        self._mailbox.watch(channel.fileno())
+        channel.send({"type": "bound", "endpoint": self._mailbox.endpoint})
+        self._ledger = Ledger(self.plan, self.me)
+        self._totals = Totals(self.plan, self.me, map_totals(charge.run_directory, self.plan, self.me))
+        parts = make_parts(self.plan, charge, self._ledger.seal)
+        self.runtime = Runtime(self.me, self.plan, parts.make_body, parts.store)
+        self._stopped = False
+        self._beaten = 0.0
+        self._told_watermark: int | None = None
+        self._heard_from: dict[int, float] = {}
+        self._ready: set[int] = set()
+
+    def run(self) -> None:
+        """Wait until every peer has an endpoint, then serve until told to stop."""
+        peers = set(self.plan.peers(self.me))
+        while not peers <= self._ready and not self._stopped:
+            self._take_orders()
+            self._beat(time.monotonic(), "waiting for peers")
+            if not peers <= self._ready:
+                self._mailbox.wait(LONGEST_WAIT_S)
+        self.runtime.start(time.monotonic(), rejoin=self._charge.rejoin)
+        while not self._stopped:
+            self._take_in()
+            status = self.runtime.advance(time.monotonic())
+            self._hand_out()
+            now = time.monotonic()
+            self._beat(now, self.runtime.phase)
+            if status is not Status.RUNNING:
+                self._rest(now)
+
+    def position(self) -> dict[str, Any]:
+        """Where the body is, for beats and failures."""
+        return {"round": self.runtime.round, "step": self.runtime.step, "phase": self.runtime.phase}
+
+    def _take_in(self) -> None:
+        self._take_orders()
+        now = time.monotonic()
+        while (received := self._mailbox.receive()) is not None:
+            sender, frame = received
+            self._heard_from[sender] = now
+            try:
+                message = decode(frame, self.plan, self.me, sender)
+            except BadFrame as bad:
+                self.runtime.counts[f"bad frame: {bad.reason}"] += 1
+                continue
+            self.runtime.receive(message, now)
+        self.runtime.tick(now)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        outbox, self.runtime.outbox = self.runtime.outbox, []
+        framed: tuple[Any, bytes] = (None, b"")
+        for outgoing in outbox:
+            message = outgoing.message
+            if framed[0] is not message:
+                framed = (message, encode(message, self.plan.run, self._charge.incarnation))
+            frame = framed[1]
+            if outgoing.first and message.key is not None:
+                self._ledger.enter(outgoing.to, message.key, len(frame) - HEADER_BYTES)
+            kind = CONTROL if message.value is None or message.key is None else int(message.key.kind)
+            self._totals.enter(outgoing.to, kind, len(frame))
+            self._mailbox.send(outgoing.to, frame)
+
+    def _rest(self, now: float) -> None:
+        deadline = self.runtime.deadline()
+        self._reconnect_silent(now)
+        self._mailbox.wait(LONGEST_WAIT_S if deadline is None else min(LONGEST_WAIT_S, max(0.001, deadline - now)))
+
+    def _reconnect_silent(self, now: float) -> None:
+        # After a partition a TCP connection can sit in its back-off for minutes; a new one is cheap and harmless.
+        for peer in {key.producer for key in self.runtime.missing()}:
+            silent_since = self._heard_from.setdefault(peer, now)
+            endpoint = self._mailbox.endpoint_of(peer)
+            if now - silent_since > SILENT_PEER_S and endpoint is not None:
+                self._mailbox.connect(peer, endpoint)
+                self._heard_from[peer] = now
+
+    def _take_orders(self) -> None:
+        while (order := self._channel.receive()) is not None:
+            if order["type"] == "stop":
+                self._stopped = True
+            elif order["type"] == "book":
+                for peer, endpoint in order["endpoints"].items():
+                    if self._mailbox.endpoint_of(peer) != endpoint:
+                        self._mailbox.connect(peer, endpoint)
+                    self._ready.add(peer)
+
+    def _beat(self, now: float, phase: str) -> None:
+        watermark = self.runtime.watermark
+        if now - self._beaten < BEAT_EVERY_S and watermark == self._told_watermark:
+            return
+        if watermark != self._told_watermark:
+            logging.info("committed: %s", "no round yet" if watermark < 0 else f"round {watermark}")
+        self._beaten, self._told_watermark = now, watermark
+        missing = self.runtime.missing()
+        self._channel.send(
+            {
+                "type": "beat",
+                **self.position(),
+                "phase": phase,
+                "watermark": watermark,
+                "waits_for": describe_missing(missing),
+                "refused": self._mailbox.refused,
+                "dropped": {**self._mailbox.dropped, **self.runtime.counts},
+            }  # fmt: skip
+        )
+
+
+def read_plan(run_directory: Path) -> Plan:
+    """The plan of a run, from its directory."""
+    return Plan.from_data(json.loads((run_directory / "plan.json").read_text(encoding="utf-8")))
+
+
+def frame_bytes(plan: Plan, key: Key) -> int:
+    """The length of the frame that carries a value."""
+    dtype, shape = form(plan, key)
+    size = dtype.itemsize
+    for dimension in shape:
+        size *= dimension
+    return HEADER_BYTES + size
+
+
+def largest_frame(plan: Plan) -> int:
+    """The longest lawful frame of a run, as encrypted: nothing longer is let into an inbox."""
+    longest = max(
+        frame_bytes(plan, Key(producer, kind, subject, 0, 0))
+        for producer in (0, SIM, COORDINATOR)
+        for kind in sent_by(producer)
+        for subject in (range(plan.agents) if producer in (0, SIM) else (producer,))
+    )
+    return curve_wire_bytes(longest)
+
+
+def map_totals(run_directory: Path, plan: Plan, process: int) -> memoryview:
+    """The totals of a process, mapped from ``totals.bin``: the kernel keeps them when the process is killed."""
+    path = process_directory(run_directory, process) / "totals.bin"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = 8 * Totals.size(plan, process)
+    with path.open("a+b") as file:
+        file.truncate(size)
+        return memoryview(mmap.mmap(file.fileno(), size)).cast("Q")

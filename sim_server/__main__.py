@@ -1,0 +1,12 @@
+"""``python -m scalmarl.sim_server CONTROL_FD PARENT_PID``: started by the launcher."""
+
+import os
+
+# A graphics backend that is named but absent makes the import of mujoco die; physics needs none.
+os.environ["MUJOCO_GL"] = "disabled"
+
+from scalmarl.protocol.shell import serve_child  # noqa: E402
+from scalmarl.sim_server.process import make_parts  # noqa: E402
+
+if __name__ == "__main__":
+    serve_child(make_parts)

@@ -1,0 +1,162 @@
+"""The documentation's tables are those of the code. ``python tests/test_docs.py`` writes the marked blocks anew."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes, encode
+from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, Role, process_name
+from scalmarl.protocol.kinds import TABLE, To, form, steps_of
+from scalmarl.protocol.ledger import predicted
+from scalmarl.protocol.runtime import Message, MessageType
+from scalmarl.protocol.standins import toy_plan
+
+PAGE = Path(__file__).parents[1] / "docs" / "protocol.md"
+PLAN = toy_plan(((1,), (0, 2), (1,)), (0, 1, 0), steps=3, copies=2)
+
+SHAPES = {
+    Kind.OBSERVATION: "E/G, b + m + 3",
+    Kind.STATE: "E/G, b",
+    Kind.ACTION: "E/G, a",
+    Kind.ADVANTAGE: "1 + m, B",
+    Kind.SLACK: "m, 3",
+    Kind.TURN: "B + 3 + M",
+    Kind.GRANT: "0",
+    Kind.TURN_DONE: "0",
+    Kind.DONE: "32",
+    Kind.COMMIT: "1",
+}
+NAMES = {Role.AGENT: "agent i", Role.SIM: "sim server", Role.COORDINATOR: "coordinator"}
+RECEIVERS = {
+    To.SUBJECT: "agent i",
+    To.NEIGHBOURHOOD: "N_kappa(i)",
+    To.SIM: "sim server",
+    To.COORDINATOR: "coordinator",
+    To.EVERYBODY: "everybody else",
+}
+TYPES = {"<f4": "float32", "<i8": "int64", "u1": "uint8"}
+
+
+def table_of_kinds() -> str:
+    lines = ["| kind | code | from | to | when | numbers | shape | payload | after the file |", "|" + "---|" * 9]
+    for kind, spec in TABLE.items():
+        senders = ", ".join(NAMES[role] for role in spec.producer)
+        lines.append(
+            f"| `{kind.name.lower()}` | {int(kind)} | {senders} | {RECEIVERS[spec.to]} | {spec.when.value} "
+            f"| {TYPES[str(spec.dtype)]} | [{SHAPES[kind]}] | {spec.payload} | {'yes' if spec.after_file else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def example_frame() -> str:
+    key = Key(1, Kind.TURN_DONE, 1, 5, 0)
+    frame = encode(Message(MessageType.VALUE, 1, 4, key, np.empty(0, dtype="u1")), run=7, incarnation=2)
+    rows = [frame[at : at + 16].hex(" ") for at in range(0, len(frame), 16)]
+    text = "    " + "\n    ".join(rows)
+    return f"An example: `turn_done` of agent 1 in round 5 of run 7, in the sender's life 2, watermark 4:\n\n{text}"
+
+
+def worked_example() -> str:
+    lines = ["| to | kind | messages | payload of one | frame | wire of one | wire bytes |", "|" + "---|" * 7]
+    total = 0
+    for (to, kind), count in sorted(predicted(PLAN, 1).items()):
+        frame = HEADER_BYTES + count.payload_bytes // count.messages
+        lines.append(
+            f"| {process_name(to)} | `{Kind(kind).name.lower()}` | {count.messages} | {frame - HEADER_BYTES} | {frame} "
+            f"| {curve_wire_bytes(frame)} | {count.wire_bytes} |"
+        )
+        total += count.wire_bytes
+    return "\n".join([*lines, f"| | all | | | | | {total} |"])
+
+
+BLOCKS = {"table of kinds": table_of_kinds, "example frame": example_frame, "worked example": worked_example}
+
+
+def split_at(text: str, name: str) -> tuple[str, str, str]:
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    assert text.count(begin) == text.count(end) == 1
+    head, _, rest = text.partition(begin)
+    block, _, tail = rest.partition(end)
+    return head + begin, block, end + tail
+
+
+def documented(name: str) -> str:
+    return split_at(PAGE.read_text(encoding="utf-8"), name)[1].strip("\n")
+
+
+def test_protocol_table_is_current() -> None:
+    assert documented("table of kinds") == table_of_kinds()
+
+
+@pytest.mark.parametrize("agent", range(3))
+@pytest.mark.parametrize("kind", Kind)
+def test_documented_shapes_are_those_of_the_code(kind: Kind, agent: int) -> None:
+    # The formulas are the page's; the sizes are read off the plan here.
+    near = (agent, *PLAN.neighbours[agent])
+    sizes = {
+        "E": PLAN.copies, "G": PLAN.groups, "B": PLAN.steps * PLAN.copies, "b": PLAN.task.block_sizes[agent],
+        "a": PLAN.task.action_sizes[agent], "m": len(PLAN.task.cost_limits[agent]),
+        "M": sum(len(PLAN.task.cost_limits[other]) for other in near),
+    }  # fmt: skip
+    row = re.search(rf"^\| `{kind.name.lower()}` \|.*?\| \[(.*?)\] \|", documented("table of kinds"), re.MULTILINE)
+    assert row is not None
+    wanted = tuple(int(eval(size.replace("/", "//"), {}, sizes)) for size in row[1].split(","))
+    producer = {Role.AGENT: agent, Role.SIM: SIM, Role.COORDINATOR: COORDINATOR}[TABLE[kind].producer[0]]
+    dtype, shape = form(PLAN, Key(producer, kind, agent, 0, 0))
+    assert shape == wanted
+    assert dtype.name in documented("table of kinds")
+
+
+def test_documented_steps_are_those_of_the_code() -> None:
+    plan = toy_plan(((1,), (0,)), (0, 1), steps=5, copies=6, groups=3)
+    assert steps_of(plan, Kind.STATE) == 3 * (5 + 1)
+    assert steps_of(plan, Kind.ACTION) == 3 * 5
+
+
+def test_the_example_frame_is_current() -> None:
+    assert documented("example frame") == example_frame()
+
+
+def test_the_worked_example_is_current() -> None:
+    assert documented("worked example") == worked_example()
+
+
+def test_documented_offsets_add_up_and_the_frame_head_is_what_encode_writes() -> None:
+    text = PAGE.read_text(encoding="utf-8").partition("## The frame")[2].partition("## Checks")[0]
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (?:`([0-9a-f]{2})`)?", text, re.MULTILINE)
+    at = 0
+    for offset, size, _ in rows:
+        assert int(offset) == at
+        at += int(size)
+    assert at == HEADER_BYTES
+    frame = encode(Message(MessageType.HELLO, 0, 0), run=0, incarnation=0)
+    for offset, _, mark in rows:
+        if mark:
+            assert frame[int(offset)] == int(mark, 16)
+
+
+def test_every_reason_in_the_code_is_documented() -> None:
+    folder = PAGE.parents[1] / "protocol"
+    reasons = set(re.findall(r'BadFrame\("([^"]+)"\)', (folder / "codec.py").read_text(encoding="utf-8")))
+    reasons |= set(re.findall(r'dropped\["([^"]+)"\]', (folder / "sockets.py").read_text(encoding="utf-8")))
+    reasons |= set(re.findall(r'counts\["([^"]+)"\]', (folder / "runtime.py").read_text(encoding="utf-8")))
+    text = PAGE.read_text(encoding="utf-8")
+    assert len(reasons) >= 14
+    assert [reason for reason in sorted(reasons) if f"`{reason}`" not in text] == []
+
+
+def write_blocks() -> None:
+    """Write the marked blocks of the page anew."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, make in BLOCKS.items():
+        head, _, tail = split_at(text, name)
+        text = f"{head}\n{make()}\n\n{tail}"
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_blocks()
