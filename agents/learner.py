@@ -19,7 +19,7 @@ from scalmarl.agents import multiplier
 from scalmarl.agents.advantages import gae
 from scalmarl.agents.learner_state import Networks, load_state, save_state
 from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale_last_layer
-from scalmarl.agents.networks import first_layer, last_layer
+from scalmarl.agents.networks import QuickMean, first_layer, last_layer
 from scalmarl.agents.policy_update import Batch, Outcome, PolicyTurn, mixed_advantage, predecessor_factor
 from scalmarl.agents.rollout import Rollout
 from scalmarl.agents.settings import LearnerSettings
@@ -42,7 +42,6 @@ class Learner:
         self._own = Networks(plan, me, self._settings)
         self._round = 0
         self._rollout = Rollout(plan, me)
-        self._see = FrozenInput(self._own.inputs, self._settings.observation_limit)
         self._figures: dict[str, Any] = {}
         self._outcome: Outcome | None = None
 
@@ -53,6 +52,8 @@ class Learner:
         self._round = round
         self._rollout = Rollout(self._plan, self._me)
         self._see = FrozenInput(self._own.inputs, self._settings.observation_limit)
+        self._mean = QuickMean(self._own.policy.mean)
+        self._std: NDArray[np.float32] = self._own.policy.log_std.detach().exp().numpy()
         self._figures = {"began": time.perf_counter()}
 
     def observe(self, step: int, observation: Value) -> Value:
@@ -66,11 +67,10 @@ class Learner:
     def act(self, step: int) -> Value:
         """a ~ pi(. | s_{N_kappa})."""
         t, copies = self._rollout.place(step)
-        with torch.no_grad():
-            mean, std = self._own.policy(self._see(torch.from_numpy(self._rollout.inputs[t, copies])))
+        mean = self._mean(self._see(self._rollout.inputs[t, copies]))
         draw = stream(self._plan.seed, purpose=Purpose.ACTION_NOISE, process=self._me, round=self._round, step=step)
         noise = draw.standard_normal(mean.shape, dtype=np.float32)
-        action: NDArray[np.float32] = mean.numpy() + std.numpy() * noise
+        action: NDArray[np.float32] = mean + self._std * noise
         self._rollout.actions[t, copies] = action
         return action
 
@@ -80,7 +80,7 @@ class Learner:
         """GAE for the reward and for each cost, value targets, and one step of each multiplier."""
         rollout, settings = self._rollout, self._settings
         self._figures["estimated"] = time.perf_counter()
-        self._inputs = self._see(torch.from_numpy(rollout.inputs))
+        self._inputs = torch.from_numpy(self._see(rollout.inputs))
         values = self._values()
         signals = [rollout.rewards, *rollout.costs]
         self._advantages = np.stack(

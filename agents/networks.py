@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 HIDDEN_GAIN = math.sqrt(2.0)
@@ -42,6 +44,24 @@ class GaussianPolicy(nn.Module):
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean ``[..., A]`` and deviation ``[A]`` for normalised inputs ``[..., D]``."""
         return self.mean(inputs), self.log_std.exp()
+
+
+class QuickMean:
+    """A policy's mean by NumPy, for acting: the same function to rounding, at a third of the calls' cost.
+
+    Log-probabilities are always taken from the network itself, so nothing that is learned from depends on it.
+    """
+
+    def __init__(self, network: nn.Sequential) -> None:
+        linear = [layer for layer in network if isinstance(layer, nn.Linear)]
+        self._layers = [(layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy()) for layer in linear]
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mean ``[E, A]`` for normalised inputs ``[E, D]``."""
+        *hidden, (weight, bias) = self._layers
+        for inner_weight, inner_bias in hidden:
+            inputs = np.tanh(inputs @ inner_weight + inner_bias)
+        return inputs @ weight + bias
 
 
 def log_prob(mean: Tensor, std: Tensor, actions: Tensor) -> Tensor:

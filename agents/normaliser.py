@@ -52,16 +52,19 @@ class InputNormaliser:
 
 
 class FrozenInput:
-    """An ``InputNormaliser`` ready to be applied: float32 tensors, clipped at ``limit`` deviations."""
+    """An ``InputNormaliser`` ready to be applied: float32, clipped at ``limit`` deviations."""
 
     def __init__(self, normaliser: InputNormaliser, limit: float) -> None:
-        self._mean = torch.from_numpy(normaliser.mean.astype(np.float32))
-        self._scale = torch.from_numpy((1.0 / normaliser.std).astype(np.float32))
-        self._limit = limit
+        self._mean = normaliser.mean.astype(np.float32)
+        self._scale = (1.0 / normaliser.std).astype(np.float32)
+        self._limit = np.float32(limit)
 
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalise raw inputs ``[..., D]``."""
-        return ((inputs - self._mean) * self._scale).clamp_(-self._limit, self._limit)
+        scaled: NDArray[np.float32] = (inputs - self._mean) * self._scale
+        np.minimum(scaled, self._limit, out=scaled)
+        np.maximum(scaled, -self._limit, out=scaled)
+        return scaled
 
 
 def rescale_first_layer(layer: torch.nn.Linear, old: InputNormaliser, new: InputNormaliser) -> None:

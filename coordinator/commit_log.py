@@ -1,7 +1,7 @@
 """The coordinator's durable state: an append-only log with one record per committed round.
 
-A record is its length, its CRC-32 and MessagePack ``[round, digests]``. A torn last record, the trace of a death while
-it was appended, is cut off; anything else that is wrong is damage.
+A record is a head (length, CRC-32 of the payload, CRC-32 of these two) and a payload, MessagePack ``[round, digests]``.
+A torn last record, the trace of a death while it was appended, is cut off; anything else that is wrong is damage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scalmarl.protocol.files import append_durably, remove_leftovers, write_dura
 from scalmarl.protocol.keys import COORDINATOR
 from scalmarl.protocol.round_files import process_directory, row_path
 
-_HEAD = struct.Struct("<II")
+_HEAD = struct.Struct("<III")
 
 
 def log_path(run_directory: Path) -> Path:
@@ -38,20 +38,26 @@ def read_commits(path: Path) -> tuple[list[tuple[int, bytes]], int]:
     data = path.read_bytes() if path.exists() else b""
     records: list[tuple[int, bytes]] = []
     at = 0
-    while at + _HEAD.size <= len(data):
-        length, crc = _HEAD.unpack_from(data, at)
-        payload = data[at + _HEAD.size : at + _HEAD.size + length]
-        end = at + _HEAD.size + length
-        if len(payload) < length:
+    while at + _HEAD.size <= len(data) and any(data[at:]):
+        length, crc, head_crc = _HEAD.unpack_from(data, at)
+        start, end = at + _HEAD.size, at + _HEAD.size + length
+        if zlib.crc32(data[at : at + 8]) == head_crc and end > len(data):
             break
-        if zlib.crc32(payload) != crc:
-            if end == len(data):
-                break
+        payload = data[start:end]
+        if zlib.crc32(data[at : at + 8]) != head_crc or zlib.crc32(payload) != crc:
             raise DamagedFile(f"{path}: record {len(records)} is damaged; put back a copy or start a new run")
         round, record = msgpack.unpackb(payload)
+        if round != len(records) + 1:
+            raise DamagedFile(f"{path}: record {len(records)} commits round {round - 1}; put back a copy or start anew")
         records.append((round, record))
         at = end
     return records, at
+
+
+def _frame(round: int, content: bytes) -> bytes:
+    payload: bytes = msgpack.packb([round, content])
+    head = struct.pack("<II", len(payload), zlib.crc32(payload))
+    return head + struct.pack("<I", zlib.crc32(head)) + payload
 
 
 class CommitLog:
@@ -85,8 +91,7 @@ class CommitLog:
             return digest
         row = {"round": round - 1, "figures": figures, "sent": self._seal(round - 1)}
         write_durably(row_path(self.path.parent, round - 1), json.dumps(row).encode())
-        payload: bytes = msgpack.packb([round, content])
-        append_durably(self.path, _HEAD.pack(len(payload), zlib.crc32(payload)) + payload)
+        append_durably(self.path, _frame(round, content))
         self._last = (round, content)
         return digest
 
@@ -97,8 +102,4 @@ class CommitLog:
 def cut_commits(path: Path, rounds: int) -> None:
     """Keep only the first ``rounds`` commits, durably."""
     records, _ = read_commits(path)
-    parts = []
-    for round, record in records[:rounds]:
-        payload: bytes = msgpack.packb([round, record])
-        parts.append(_HEAD.pack(len(payload), zlib.crc32(payload)) + payload)
-    write_durably(path, *parts)
+    write_durably(path, *(_frame(round, record) for round, record in records[:rounds]))

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from scalmarl.agents import process as agent_process
 from scalmarl.protocol.control import ControlChannel
 from scalmarl.protocol.keys import Role, role_of
 
+FORK_TRIES = 5
 PRELOAD = "scalmarl.agents.preload"
 LAUNCHER_VARIABLE = "SCALMARL_LAUNCHER_PID"
 _MODULES = {Role.SIM: "scalmarl.sim_server", Role.COORDINATOR: "scalmarl.coordinator"}
@@ -88,13 +90,23 @@ class Nursery:
         """Start the fork server now, so that its imports run while the other processes start."""
         multiprocessing.forkserver.ensure_running()
 
+    def _fork(self, end: socket.socket) -> ForkServerProcess:
+        for _ in range(FORK_TRIES):
+            forked = self._context.Process(target=agent_process.main, args=(end,), daemon=True)
+            try:
+                forked.start()
+                return forked
+            except (EOFError, ConnectionError):
+                # The fork server died under our hands; multiprocessing starts another one at the next try.
+                time.sleep(0.1)
+        raise OSError(f"the fork server died {FORK_TRIES} times while it started an agent")
+
     def start(self, process: int) -> Child:
         """Start a process; it waits for its charge on the control channel. Raises ``OSError``."""
         ours, theirs = ControlChannel.pair()
         try:
             if role_of(process) is Role.AGENT:
-                forked = self._context.Process(target=agent_process.main, args=(theirs,), daemon=True)
-                forked.start()
+                forked = self._fork(theirs)
                 assert forked.pid is not None
                 return Child(forked.pid, ControlChannel(ours), _Forked(forked))
             popen = subprocess.Popen(

@@ -56,9 +56,9 @@ class WorldConfig(Section):
 
     task: str = Field("safe-manyant", description="task")
     segments: Positive = Field(1, description="body segments per agent")
-    envs: Positive = Field(32, description="copies of the world, stepped together")
+    envs: Positive = Field(64, description="copies of the world, stepped together")
     groups: Positive = Field(1, description="groups of copies stepped in turn, so that physics and policies overlap")
-    steps: Positive = Field(128, description="control steps of each copy per round")
+    steps: Positive = Field(64, description="control steps of each copy per round")
     horizon: Positive = Field(1000, description="control steps after which an episode is truncated")
     reward: Literal["local", "team"] = Field("local", description="own share of the reward, or the team's to everybody")
     cost: Literal["local", "team"] = Field("local", description="own cost, or the team's to everybody")

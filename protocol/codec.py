@@ -7,17 +7,14 @@ reason it is counted under; nothing that came from the wire is used before its s
 
 from __future__ import annotations
 
-import math
 import struct
 import zlib
 
-import msgpack
 import numpy as np
 
 from scalmarl.protocol.errors import BadFrame
-from scalmarl.protocol.keys import Key, Kind
-from scalmarl.protocol.kinds import Value, form, is_lawful, receivers
-from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.keys import Key
+from scalmarl.protocol.kinds import Rules
 from scalmarl.protocol.runtime import Message, MessageType
 
 PROTOCOL_VERSION = 1
@@ -33,9 +30,15 @@ HEADER_BYTES = 1 + _HEADER_LENGTH
 
 
 _LENGTH = bytes((_HEADER_LENGTH,))
-_TYPES = {type_.value: type_ for type_ in MessageType}
-_KINDS = {kind.value: kind for kind in Kind}
+_TAGS = (_U8, _U8, _U32, _U16, _U16, _U8, _U16, _U16, _U32, _U32, _U32)
+_VALUE = MessageType.VALUE.value
+_KEYED = (_VALUE, MessageType.NEED.value)
+_KEYLESS = {type_.value: type_ for type_ in (MessageType.WATERMARK, MessageType.HELLO)}
 _NO_KEY = (0, 0, 0, 0, 0)
+
+
+CURVE_BYTES = 33
+"""What CURVE adds to a frame: command name, nonce and authenticator."""
 
 
 def encode(message: Message, run: int, incarnation: int) -> bytes:
@@ -51,59 +54,45 @@ def encode(message: Message, run: int, incarnation: int) -> bytes:
     return b"".join((_LENGTH, fields, _CRC.pack(_U32, crc), payload))
 
 
-def decode(frame: memoryview | bytes, plan: Plan, me: int, sender: int) -> Message:
+def decode(frame: memoryview | bytes, rules: Rules, run: int, me: int, sender: int) -> Message:
     """The message of a frame that ``sender`` (proven by the link) sent to ``me``; raises ``BadFrame``."""
     view = memoryview(frame)
     if len(view) < HEADER_BYTES or view[0] != _HEADER_LENGTH:
         raise BadFrame("header length")
-    header, payload = view[1:HEADER_BYTES], view[HEADER_BYTES:]
-    crc = zlib.crc32(payload, zlib.crc32(header[: _FIELDS.size]))
-    proto, type_code, run, source, kind, producer, subject, round, step, watermark = _checked_fields(header, crc)
+    payload = view[HEADER_BYTES:]
+    fields = _FIELDS.unpack_from(view, 1)
+    if fields[0] != _TUPLE_OF_12 or fields[1::2] != _TAGS:
+        raise BadFrame("header")
+    crc = zlib.crc32(payload, zlib.crc32(view[1 : 1 + _FIELDS.size]))
+    if _CRC.unpack_from(view, 1 + _FIELDS.size) != (_U32, crc):
+        raise BadFrame("checksum")
+    proto, type_code, its_run, source, _incarnation, kind, producer, subject, round, step, watermark = fields[2::2]
     if proto != PROTOCOL_VERSION:
         raise BadFrame("protocol version")
-    if run != plan.run:
+    if its_run != run:
         raise BadFrame("another run")
     if source != sender:
         raise BadFrame("forged sender")
-    type_ = _TYPES.get(type_code)
-    if type_ is None:
-        raise BadFrame("message type")
-    if type_ in (MessageType.HELLO, MessageType.WATERMARK):
+    if type_code in _KEYLESS:
         if payload.nbytes:
             raise BadFrame("payload size")
-        return Message(type_, sender, watermark - 1)
-    key = Key(producer, _KINDS.get(kind, kind), subject, round, step)
-    if not is_lawful(plan, key):
+        return Message(_KEYLESS[type_code], sender, watermark - 1)
+    if type_code not in _KEYED:
+        raise BadFrame("message type")
+    rule = rules.of(producer, kind, subject)
+    if rule is None or step >= rule.steps:
         raise BadFrame("no such key")
-    producer_end, receiver_end = (sender, me) if type_ is MessageType.VALUE else (me, sender)
-    if key.producer != producer_end or receiver_end not in receivers(plan, key):
+    key = Key(producer, rule.kind, subject, round, step)
+    producer_end, receiver_end = (sender, me) if type_code == _VALUE else (me, sender)
+    if producer != producer_end or receiver_end not in rule.receivers:
         raise BadFrame("not for this process")
-    if type_ is MessageType.VALUE:
-        return Message(type_, sender, watermark - 1, key, _array(plan, key, payload))
-    if payload.nbytes:
+    if payload.nbytes != (rule.payload_bytes if type_code == _VALUE else 0):
         raise BadFrame("payload size")
-    return Message(type_, sender, watermark - 1, key)
-
-
-def _array(plan: Plan, key: Key, payload: memoryview) -> Value:
-    dtype, shape = form(plan, key)
-    if payload.nbytes != dtype.itemsize * math.prod(shape):
-        raise BadFrame("payload size")
+    if type_code != _VALUE:
+        return Message(MessageType.NEED, sender, watermark - 1, key)
     # A copy, so that the stored value owns aligned memory and the frame can go.
-    return np.frombuffer(payload, dtype=dtype).reshape(shape).copy()
-
-
-def _checked_fields(header: memoryview, crc: int) -> tuple[int, ...]:
-    try:
-        fields = msgpack.unpackb(header, use_list=False)
-    except Exception as error:  # msgpack raises half a dozen unrelated classes for malformed bytes
-        raise BadFrame("header") from error
-    if type(fields) is not tuple or len(fields) != 12 or not all(type(field) is int for field in fields):
-        raise BadFrame("header")
-    if fields[11] != crc:
-        raise BadFrame("checksum")
-    proto, type_code, run, source, _incarnation, kind, producer, subject, round, step, watermark, _ = fields
-    return proto, type_code, run, source, kind, producer, subject, round, step, watermark
+    value = np.frombuffer(payload, dtype=rule.dtype).reshape(rule.shape).copy()
+    return Message(MessageType.VALUE, sender, watermark - 1, key, value)
 
 
 def _wire_order(key: Key) -> tuple[int, int, int, int, int]:
@@ -112,7 +101,8 @@ def _wire_order(key: Key) -> tuple[int, int, int, int, int]:
 
 def curve_wire_bytes(frame_bytes: int) -> int:
     """Bytes that ZeroMQ writes for a frame on a CURVE link, TCP/IP headers apart (measured by a counting proxy)."""
-    return frame_bytes + 33 + (2 if frame_bytes <= 222 else 9)
+    encrypted = frame_bytes + CURVE_BYTES
+    return encrypted + (2 if encrypted <= 255 else 9)
 
 
 def null_wire_bytes(frame_bytes: int) -> int:

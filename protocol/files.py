@@ -27,10 +27,13 @@ def write_durably(path: Path, *parts: bytes) -> None:
 
 def append_durably(path: Path, line: bytes) -> None:
     """Append to a file and wait until it is on the disk. Raises ``OSError``."""
+    is_new = not path.exists()
     with path.open("ab") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
+    if is_new:
+        sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:

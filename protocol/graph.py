@@ -98,7 +98,10 @@ def _from_json(path: Path, text: str) -> AgentGraph:
         edges = [(edge["source"], edge["target"]) for edge in data.get("edges", data.get("links", []))]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"graph file {path}: not networkx node-link JSON ({error!r})") from None
-    doubled = sorted({node for node in identities if identities.count(node) > 1}, key=str)
+    for node in (*identities, *(node for edge in edges for node in edge)):
+        if type(node) is not int:
+            raise ValueError(f"graph file {path}: {node!r} is not an agent number; name agents 0, 1, 2, ...")
+    doubled = sorted({node for node in identities if identities.count(node) > 1})
     if doubled:
         raise ValueError(f"graph file {path}: agent {doubled[0]!r} is named twice; name each agent once")
     stray = [node for edge in edges for node in edge if node not in identities]
@@ -106,7 +109,11 @@ def _from_json(path: Path, text: str) -> AgentGraph:
         raise ValueError(f"graph file {path}: an edge names {stray[0]!r}, which is no node of the file; add the node")
     graph: AgentGraph = nx.Graph()
     graph.add_nodes_from(identities)
-    graph.add_edges_from((a, b) for a, b in edges if a != b)
+    for a, b in edges:
+        if a == b or graph.has_edge(a, b):
+            what = "joins an agent to itself" if a == b else "is there already"
+            raise ValueError(f"graph file {path}: the edge {a} {b} {what}; remove it")
+        graph.add_edge(a, b)
     return graph
 
 

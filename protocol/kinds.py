@@ -6,6 +6,7 @@ Shapes are a function of (plan, producer), so blocks, actions and costs may diff
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -146,10 +147,47 @@ def form(plan: Plan, key: Key) -> tuple[np.dtype[np.generic], Shape]:
     return np.dtype(spec.dtype), spec.shape(plan, key.subject)
 
 
-def is_lawful(plan: Plan, key: Key) -> bool:
-    """Whether a key names a value that the plan lets exist."""
-    spec = TABLE.get(key.kind)
-    if spec is None or role_of(key.producer) not in spec.producer:
-        return False
-    known = key.producer in (SIM, COORDINATOR) or key.producer < plan.agents
-    return known and key.subject in subjects_of(plan, key.producer, key.kind) and key.step < steps_of(plan, key.kind)
+@dataclass(frozen=True)
+class Rule:
+    """What the plan says of all values of one (producer, kind, subject)."""
+
+    kind: Kind
+    dtype: np.dtype[np.generic]
+    shape: Shape
+    payload_bytes: int
+    steps: int
+    receivers: tuple[int, ...]
+
+
+class Rules:
+    """The table of kinds applied to one plan, worked out once per (producer, kind, subject)."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._known: dict[tuple[int, int, int], Rule | None] = {}
+
+    def of(self, producer: int, kind: int, subject: int) -> Rule | None:
+        """The rule, or ``None`` if the plan lets no such value exist."""
+        at = (producer, kind, subject)
+        try:
+            return self._known[at]
+        except KeyError:
+            rule = self._work_out(producer, kind, subject)
+            if len(self._known) < MOST_RULES:
+                self._known[at] = rule
+            return rule
+
+    def _work_out(self, producer: int, kind: int, subject: int) -> Rule | None:
+        plan = self._plan
+        if producer not in (SIM, COORDINATOR) and producer >= plan.agents:
+            return None
+        if kind not in sent_by(producer) or subject not in subjects_of(plan, producer, Kind(kind)):
+            return None
+        key = Key(producer, Kind(kind), subject, 0, 0)
+        dtype, shape = form(plan, key)
+        size = dtype.itemsize * math.prod(shape)
+        return Rule(key.kind, dtype, shape, size, steps_of(plan, key.kind), receivers(plan, key))
+
+
+MOST_RULES = 100_000
+"""Nonsense from the wire must not grow the table for ever."""

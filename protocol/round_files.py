@@ -59,13 +59,9 @@ class RoundFiles:
         return sorted(int(path.stem) for path in self.directory.glob("*.round"))
 
     def read(self, round: int) -> bytes:
-        """The content of a kept file; a file that cannot be trusted is set aside as ``.bad``."""
-        path = round_path(self.directory, round)
-        try:
-            return read_round_file(path, self._plan, self._process, round)
-        except DamagedFile:
-            path.rename(path.with_suffix(".bad"))
-            raise
+        """The content of a kept file. A damaged one stays in its place, so that no life starts from a newer file that may
+        not be committed."""
+        return read_round_file(round_path(self.directory, round), self._plan, self._process, round)
 
     def write(self, round: int, content: bytes, figures: dict[str, Any]) -> bytes:
         """Make figures and file durable and return the content's digest."""

@@ -21,7 +21,7 @@ import numpy as np
 from scalmarl.protocol.effects import Arrived, Body, Breathe, Checkpoint, Effect, Need, NeedAny, Put
 from scalmarl.protocol.errors import DamagedFile, DeterminismLost, LocalProtocolError
 from scalmarl.protocol.keys import COORDINATOR, Key, Kind, process_name
-from scalmarl.protocol.kinds import Value, form, is_lawful, receivers
+from scalmarl.protocol.kinds import Rules, Value, receivers
 from scalmarl.protocol.plan import Plan
 
 NEED_AFTER_S = 0.05
@@ -98,6 +98,7 @@ class Runtime:
         self.phase = "starting"
         self._make_body = make_body
         self._store = store
+        self._rules = Rules(plan)
         self._is_authority = me == COORDINATOR
         self._own: dict[Key, Value] = {}
         self._heard: dict[Key, Value] = {}
@@ -106,7 +107,7 @@ class Runtime:
         self._finished = False
         self._saved = NOTHING_COMMITTED
         self._round = 0
-        self._need_at = 0.0
+        self._need_at: float | None = None
         self._need_wait = NEED_AFTER_S
 
     # ---- life ----
@@ -120,7 +121,7 @@ class Runtime:
         if rejoin:
             self._greet()
 
-    def advance(self, now: float) -> Status:
+    def advance(self) -> Status:
         """Run the body to its next pause: a missing value, a file to write, a breath, or its end.
 
         A file is written at the start of the call after the one that met it, so that the shell has flushed and
@@ -128,7 +129,8 @@ class Runtime:
         """
         if self._finished:
             return Status.FINISHED
-        ready, result = self._try(self._effect)
+        before = self._effect
+        ready, result = self._try(before)
         while ready:
             try:
                 self._effect = effect = self._body.send(result)
@@ -139,6 +141,8 @@ class Runtime:
                 self.phase = effect.phase if isinstance(effect, Breathe) else "saving"
                 return Status.RUNNING
             ready, result = self._try(effect)
+        if self._effect is not before:
+            self._need_at = None
         return Status.WAITING
 
     def receive(self, message: Message, now: float) -> None:
@@ -154,8 +158,10 @@ class Runtime:
 
     def tick(self, now: float) -> None:
         """Ask for what has been missing for too long: its producer for the value, the coordinator for the watermark."""
+        if self._need_at is None or now < self._need_at:
+            return
         missing = self.missing()
-        if not missing or now < self._need_at:
+        if not missing:
             return
         self._need_at = now + self._need_wait
         self._need_wait = min(2 * self._need_wait, NEED_AT_MOST_S)
@@ -164,9 +170,14 @@ class Runtime:
         if not self._is_authority and missing[0].kind is not Kind.COMMIT:
             self._send(COORDINATOR, MessageType.NEED, self._commit_key(self._round))
 
-    def deadline(self) -> float | None:
-        """When ``tick`` is due, or ``None`` while nothing is missing."""
-        return self._need_at if self.missing() else None
+    def deadline(self, now: float) -> float | None:
+        """When ``tick`` is due, or ``None`` while the body waits for nothing. The first call after the body came to rest
+        starts the timer: the time that a body computes is nobody's delay."""
+        if not isinstance(self._effect, (Need, NeedAny)):
+            return None
+        if self._need_at is None:
+            self._reset_timer(now)
+        return self._need_at
 
     def missing(self) -> list[Key]:
         """The keys that the body waits for."""
@@ -219,12 +230,16 @@ class Runtime:
 
     def _put(self, key: Key, value: Value) -> None:
         self._round = max(self._round, key.round)
-        dtype, shape = form(self.plan, key)
-        if key.producer != self.me or value.dtype != dtype or value.shape != shape or not is_lawful(self.plan, key):
-            raise LocalProtocolError(f"{key}: put {value.dtype}{value.shape}, the table of kinds says {dtype}{shape}")
+        rule = self._rules.of(key.producer, key.kind, key.subject)
+        if rule is None or key.producer != self.me or value.dtype != rule.dtype or value.shape != rule.shape:
+            raise LocalProtocolError(f"{key}: put {value.dtype}{value.shape}, the table of kinds says {rule}")
+        # Write-once (I1): what the body does with its array afterwards cannot reach what was said.
+        value = value.copy()
+        value.setflags(write=False)
         self._own[key] = value
-        for to in receivers(self.plan, key):
-            self.outbox.append(Outgoing(to, self._message(MessageType.VALUE, key, value), first=True))
+        message = self._message(MessageType.VALUE, key, value)
+        for to in rule.receivers:
+            self.outbox.append(Outgoing(to, message, first=True))
 
     def _save(self, effect: Checkpoint) -> bytes:
         digest = self._store.write(effect.round, effect.content, effect.figures)

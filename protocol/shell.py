@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes, decode, encode
+from scalmarl.protocol.codec import HEADER_BYTES, decode, encode
 from scalmarl.protocol.control import Closed, ControlChannel
 from scalmarl.protocol.effects import Body
 from scalmarl.protocol.errors import BadFrame, ProtocolError
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, process_name
-from scalmarl.protocol.kinds import form, sent_by
+from scalmarl.protocol.kinds import Rules, form, sent_by
 from scalmarl.protocol.ledger import CONTROL, Ledger, Totals
 from scalmarl.protocol.lifeline import die_with_parent
 from scalmarl.protocol.plan import Plan
@@ -148,6 +148,7 @@ class Shell:
         self._mailbox = Mailbox(charge.keys, charge.allowed, charge.bind, largest_frame(self.plan))
         self._mailbox.watch(channel.fileno())
         channel.send({"type": "bound", "endpoint": self._mailbox.endpoint})
+        self._rules = Rules(self.plan)
         self._ledger = Ledger(self.plan, self.me)
         self._totals = Totals(self.plan, self.me, map_totals(charge.run_directory, self.plan, self.me))
         parts = make_parts(self.plan, charge, self._ledger.seal)
@@ -155,6 +156,7 @@ class Shell:
         self._stopped = False
         self._beaten = 0.0
         self._told_watermark: int | None = None
+        self._looked_for_silence = 0.0
         self._heard_from: dict[int, float] = {}
         self._ready: set[int] = set()
 
@@ -168,32 +170,30 @@ class Shell:
                 self._mailbox.wait(LONGEST_WAIT_S)
         self.runtime.start(time.monotonic(), rejoin=self._charge.rejoin)
         while not self._stopped:
-            self._take_in()
-            status = self.runtime.advance(time.monotonic())
+            now = time.monotonic()
+            self._take_in(now)
+            status = self.runtime.advance()
             self._hand_out()
             now = time.monotonic()
             self._beat(now, self.runtime.phase)
-            if status is not Status.RUNNING:
-                self._rest(now)
+            if status is Status.RUNNING or self._rest(now):
+                self._take_orders()
 
     def position(self) -> dict[str, Any]:
         """Where the body is, for beats and failures."""
         return {"round": self.runtime.round, "step": self.runtime.step, "phase": self.runtime.phase}
 
-    def _take_in(self) -> None:
-        self._take_orders()
-        now = time.monotonic()
+    def _take_in(self, now: float) -> None:
         while (received := self._mailbox.receive()) is not None:
             sender, frame = received
             self._heard_from[sender] = now
             try:
-                message = decode(frame, self.plan, self.me, sender)
+                message = decode(frame, self._rules, self.plan.run, self.me, sender)
             except BadFrame as bad:
                 self.runtime.counts[f"bad frame: {bad.reason}"] += 1
                 continue
             self.runtime.receive(message, now)
         self.runtime.tick(now)
-        self._hand_out()
 
     def _hand_out(self) -> None:
         outbox, self.runtime.outbox = self.runtime.outbox, []
@@ -209,10 +209,15 @@ class Shell:
             self._totals.enter(outgoing.to, kind, len(frame))
             self._mailbox.send(outgoing.to, frame)
 
-    def _rest(self, now: float) -> None:
-        deadline = self.runtime.deadline()
-        self._reconnect_silent(now)
-        self._mailbox.wait(LONGEST_WAIT_S if deadline is None else min(LONGEST_WAIT_S, max(0.001, deadline - now)))
+    def _rest(self, now: float) -> bool:
+        """Sleep until something comes or is due; whether there may be orders."""
+        deadline = self.runtime.deadline(now)
+        if now > self._looked_for_silence + 1.0:
+            self._looked_for_silence = now
+            self._reconnect_silent(now)
+        return self._mailbox.wait(
+            LONGEST_WAIT_S if deadline is None else min(LONGEST_WAIT_S, max(0.001, deadline - now))
+        )
 
     def _reconnect_silent(self, now: float) -> None:
         # After a partition a TCP connection can sit in its back-off for minutes; a new one is cheap and harmless.
@@ -269,14 +274,13 @@ def frame_bytes(plan: Plan, key: Key) -> int:
 
 
 def largest_frame(plan: Plan) -> int:
-    """The longest lawful frame of a run, as encrypted: nothing longer is let into an inbox."""
-    longest = max(
+    """The longest lawful frame of a run: nothing longer is let into an inbox."""
+    return max(
         frame_bytes(plan, Key(producer, kind, subject, 0, 0))
         for producer in (0, SIM, COORDINATOR)
         for kind in sent_by(producer)
         for subject in (range(plan.agents) if producer in (0, SIM) else (producer,))
     )
-    return curve_wire_bytes(longest)
 
 
 def map_totals(run_directory: Path, plan: Plan, process: int) -> memoryview:

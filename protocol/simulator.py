@@ -20,8 +20,8 @@ from typing import Any
 from scalmarl.protocol.codec import decode, encode
 from scalmarl.protocol.effects import Body
 from scalmarl.protocol.errors import DeterminismLost
-from scalmarl.protocol.keys import COORDINATOR, Key, process_name
-from scalmarl.protocol.kinds import Kind
+from scalmarl.protocol.keys import COORDINATOR, Key, Kind, process_name
+from scalmarl.protocol.kinds import Rules
 from scalmarl.protocol.ledger import Ledger
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.runtime import MessageType, Outgoing, Runtime, Status
@@ -142,6 +142,7 @@ class Simulation:
         self._sequence = itertools.count()
         self._said: dict[Key, bytes] = {}
         self._cut: set[frozenset[int]] = set()
+        self._rules = Rules(plan)
         self.nodes: dict[int, Node] = {}
         for process in plan.processes():
             keep = store(self, process)
@@ -231,7 +232,7 @@ class Simulation:
         self._step(node, node.runtime, node.ledger)
         if not node.alive:
             return
-        deadline = node.runtime.deadline()
+        deadline = node.runtime.deadline(self.now)
         if deadline is not None and not node.alarm:
             node.alarm = True
             self._at(max(0.001, deadline - self.now), lambda: self._ring(node, life))
@@ -246,7 +247,7 @@ class Simulation:
         status = Status.RUNNING
         while status is Status.RUNNING:
             try:
-                status = runtime.advance(self.now)
+                status = runtime.advance()
             except Killed:
                 self._kill(node)
                 return
@@ -308,7 +309,7 @@ class Simulation:
         if self.now < node.frozen_until:
             self._at(node.frozen_until - self.now, lambda: self._deliver(sender, to, frame))
             return
-        node.runtime.receive(decode(frame, self.plan, to, sender), self.now)
+        node.runtime.receive(decode(frame, self._rules, self.plan.run, to, sender), self.now)
         self._flush(to, node.runtime, node.ledger)
         self._work(node, node.life)
 
@@ -358,7 +359,7 @@ class Simulation:
         try:
             status = Status.RUNNING
             while status is Status.RUNNING:
-                status = zombie.runtime.advance(self.now)
+                status = zombie.runtime.advance()
                 self._flush(node.process, zombie.runtime, zombie.ledger)
         except Killed:
             pass

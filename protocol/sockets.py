@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import zmq
 from zmq.utils import z85
 
+from scalmarl.protocol.codec import CURVE_BYTES
 from scalmarl.protocol.errors import LocalProtocolError
 
 HIGH_WATER_MARK = 4096
@@ -100,7 +101,8 @@ class Mailbox:
         self._inbox = self._context.socket(zmq.PULL)
         self._set_common_options(self._inbox)
         self._inbox.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
-        self._inbox.setsockopt(zmq.MAXMSGSIZE, largest)
+        # libzmq compares the limit with the encrypted size.
+        self._inbox.setsockopt(zmq.MAXMSGSIZE, largest + CURVE_BYTES)
         self._inbox.setsockopt(zmq.CURVE_SERVER, 1)
         self._inbox.setsockopt(zmq.ZAP_DOMAIN, _ZAP_DOMAIN)
         self._inbox.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
@@ -146,20 +148,21 @@ class Mailbox:
 
     def receive(self) -> tuple[int, memoryview] | None:
         """The next frame and the process that the link proves it came from, or ``None``."""
-        try:
-            frame = self._inbox.recv(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return None
-        if frame.more:
-            while self._inbox.getsockopt(zmq.RCVMORE):
-                self._inbox.recv(zmq.NOBLOCK)
+        while True:
+            try:
+                frame = self._inbox.recv(zmq.NOBLOCK, copy=False)
+                if not frame.more:
+                    return int(frame.get("User-Id")), frame.buffer
+                while self._inbox.getsockopt(zmq.RCVMORE):
+                    self._inbox.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return None
             self.dropped["more than one part"] += 1
-            return self.receive()
-        return int(frame.get("User-Id")), frame.buffer
 
-    def wait(self, seconds: float) -> None:
-        """Sleep until a frame or a watched descriptor is ready, at most so long."""
-        self._poller.poll(max(0, int(1000 * seconds)))
+    def wait(self, seconds: float) -> bool:
+        """Sleep until a frame or a watched descriptor is ready, at most so long; whether a descriptor is."""
+        ready = self._poller.poll(max(0, int(1000 * seconds)))
+        return any(source is not self._inbox for source, _ in ready)
 
     @property
     def refused(self) -> int:

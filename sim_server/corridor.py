@@ -27,13 +27,8 @@ def scale_for(segments: int) -> float:
 
 def centre_line(x: Array, scale: float) -> Array:
     """y of the centre line at ``x`` (m)."""
-    a, b, c, d = (fold * scale for fold in FOLDS)
-    rise = SLOPE * b
-    return np.select(
-        [x < a, x < b, x < c, x < d],
-        [np.zeros_like(x), SLOPE * x, rise - SLOPE * (x - b), -rise + SLOPE * (x - c)],
-        rise,
-    )
+    turns = scale * np.array(FOLDS)
+    return np.interp(x, turns, turns[1] * SLOPE * np.array([0.0, 1.0, -1.0, 1.0]))
 
 
 def offset(x: Array, y: Array, scale: float) -> Array:

@@ -88,7 +88,7 @@ class ManyAntWorld:
         self._behind = -np.arange(self._chain, dtype=np.float64)
         self.episodes = Episodes(copies, self._agents, spec.horizon)
         width = spec.block_sizes[0] + 1 + 1 + FLAGS
-        self._sent = np.zeros((groups, self._agents, self._size, width), np.float32)
+        self._sent = [np.zeros((self._agents, self._size, width), np.float32) for _ in range(groups)]
         self.rewards = np.zeros((copies, self._agents))
         self.costs = np.zeros((copies, self._agents))
         self._reset(np.arange(copies))
@@ -109,7 +109,7 @@ class ManyAntWorld:
         if len(moving):
             ids = None if len(moving) == self._copies else moving
             self.batch.step(ids=ids, nstep=SUBSTEPS)
-        self._check_finite(copies, action, over)
+        self._check_finite(copies, action)
         if over.any():
             self._reset(everyone[over])
         self._score(copies, action, before, over)
@@ -141,10 +141,11 @@ class ManyAntWorld:
 
     def observation(self, agent: int, group: int) -> Value:
         """See ``World.observation``."""
-        return self._sent[group, agent]
+        sent: Value = self._sent[group][agent]
+        return sent
 
     def _fill(self, group: int) -> None:
-        """Write what every agent is sent: one fresh array per step, as what was sent before may still be held."""
+        """Write what every agent is sent into a fresh array: what was sent before may still be held."""
         copies = self._slice(group)
         size, agents, chain = self._size, self._agents, self._chain
         sent = np.empty(self._sent[group].shape, np.float32)
@@ -224,7 +225,9 @@ class ManyAntWorld:
         """See ``World.figures``; rates are per episode of the horizon's length."""
         return self.episodes.take_figures()
 
-    def _check_finite(self, copies: slice, action: Array, over: NDArray[np.bool_]) -> None:
+    def _check_finite(self, copies: slice, action: Array) -> None:
+        if np.isfinite(self._qpos[copies].sum() + self._qvel[copies].sum()):
+            return
         broken = ~np.isfinite(self._qpos[copies]).all(axis=1) | ~np.isfinite(self._qvel[copies]).all(axis=1)
         if broken.any():
             row = int(np.flatnonzero(broken)[0])
@@ -262,7 +265,7 @@ class ManyAntWorld:
         return {
             "identity": self._identity(),
             "state": self.batch.state.copy(),
-            "sent": self._sent.copy(),
+            "sent": np.stack(self._sent),
             **self.episodes.arrays(),
         }
 
@@ -273,7 +276,7 @@ class ManyAntWorld:
                 "the saved world was made by another MuJoCo or another model; install the versions in run.json"
             )
         self.batch.state[:] = arrays["state"]
-        self._sent[:] = arrays["sent"]
+        self._sent = [sent.astype(np.float32) for sent in arrays["sent"]]
         self.episodes.load(arrays)
 
 

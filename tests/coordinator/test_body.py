@@ -13,7 +13,7 @@ from scalmarl.coordinator.body import coordinator_body, read_commit_record
 from scalmarl.protocol.effects import Breathe, Checkpoint, Need, NeedAny, Put
 from scalmarl.protocol.graph import colour_power, named_graph, neighbours_within
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
-from scalmarl.protocol.kinds import form, is_lawful
+from scalmarl.protocol.kinds import form
 from scalmarl.protocol.order import phases, predecessors, turn_order
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.standins import toy_plan

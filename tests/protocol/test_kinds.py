@@ -9,7 +9,7 @@ from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, role_of
 from scalmarl.protocol.kinds import (
     TABLE,
     form,
-    is_lawful,
+    
     receivers,
     sent_by,
     steps_of,

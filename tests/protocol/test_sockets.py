@@ -56,16 +56,18 @@ class Office:
         """A PUSH socket that is not ours, with keys of its choice."""
         push = self._context.socket(zmq.PUSH)
         push.setsockopt(zmq.LINGER, 0)
+        push.setsockopt(zmq.SNDTIMEO, int(1000 * PATIENCE_S))
         if keys is not None:
             push.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
             push.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
             push.setsockopt(zmq.CURVE_SERVERKEY, server)
         return push
 
-    def handshake(self, push: zmq.Socket[bytes], endpoint: str) -> int:
-        """Connect and return the event that ended the first handshake."""
+    def handshake(self, push: zmq.Socket[bytes], endpoint: str, frame: bytes) -> int:
+        """Connect, queue a frame, and return the event that ended the first handshake."""
         monitor = push.get_monitor_socket(HANDSHAKE_OVER)
         push.connect(endpoint)
+        push.send(frame, zmq.NOBLOCK)
         assert monitor.poll(int(1000 * PATIENCE_S))
         return int(recv_monitor_message(monitor)["event"])
 
@@ -208,8 +210,7 @@ def test_waiting_ends_when_a_watched_descriptor_can_be_read(office: Office) -> N
 def test_a_strangers_key_is_refused_and_counted(office: Office, bind: str) -> None:
     bob = office.mailbox(BOB, (ALICE,), bind)
     push = office.client(KEYS[EVE], KEYS[BOB].public)
-    assert office.handshake(push, bob.endpoint) == zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    push.send(b"stranger")
+    assert office.handshake(push, bob.endpoint, b"stranger") == zmq.EVENT_HANDSHAKE_FAILED_AUTH
     wait_until(lambda: bob.refused == 1)
     only_alices_word_arrives(office, bob)
     assert bob.refused == 1
@@ -219,8 +220,7 @@ def test_a_strangers_key_is_refused_and_counted(office: Office, bind: str) -> No
 def test_without_a_key_nothing_is_delivered(office: Office, bind: str) -> None:
     bob = office.mailbox(BOB, (ALICE,), bind)
     push = office.client(None, b"")
-    assert office.handshake(push, bob.endpoint) != zmq.EVENT_HANDSHAKE_SUCCEEDED
-    push.send(b"no key")
+    assert office.handshake(push, bob.endpoint, b"no key") != zmq.EVENT_HANDSHAKE_SUCCEEDED
     only_alices_word_arrives(office, bob)
 
 
@@ -228,8 +228,7 @@ def test_without_a_key_nothing_is_delivered(office: Office, bind: str) -> None:
 def test_with_a_wrong_server_key_nothing_is_delivered(office: Office, bind: str) -> None:
     bob = office.mailbox(BOB, (ALICE, EVE), bind)
     push = office.client(KEYS[EVE], KEYS[ALICE].public)
-    assert office.handshake(push, bob.endpoint) != zmq.EVENT_HANDSHAKE_SUCCEEDED
-    push.send(b"wrong server key")
+    assert office.handshake(push, bob.endpoint, b"wrong key") != zmq.EVENT_HANDSHAKE_SUCCEEDED
     only_alices_word_arrives(office, bob)
 
 
@@ -262,11 +261,12 @@ def test_the_senders_name_is_that_of_its_key_whatever_it_writes(office: Office) 
 def test_a_message_of_several_parts_is_dropped_and_counted(office: Office) -> None:
     bob = office.mailbox(BOB, (ALICE, EVE))
     push = office.client(KEYS[EVE], KEYS[BOB].public)
-    assert office.handshake(push, bob.endpoint) == zmq.EVENT_HANDSHAKE_SUCCEEDED
+    assert office.handshake(push, bob.endpoint, b"whole") == zmq.EVENT_HANDSHAKE_SUCCEEDED
+    assert next_frame(bob) == (EVE, b"whole")
     push.send_multipart([b"one", b"two"])
     push.send_multipart([b"one", b"two", b"three"])
-    push.send(b"whole")
-    assert next_frame(bob) == (EVE, b"whole")
+    push.send(b"whole again")
+    assert next_frame(bob) == (EVE, b"whole again")
     assert bob.dropped == {"more than one part": 2}
 
 
@@ -394,6 +394,7 @@ def test_the_formula_without_encryption_is_the_count_of_the_proxy_too(office: Of
         pull, push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
         for end in (pull, push):
             end.setsockopt(zmq.LINGER, 0)
+            end.setsockopt(zmq.RCVTIMEO, int(1000 * PATIENCE_S))
         proxy = CountingProxy(pull.bind_to_random_port("tcp://127.0.0.1"))
         push.connect(proxy.endpoint)
         push.send(b"")
@@ -424,8 +425,9 @@ if child == 0:
 reader = zmq.Context().socket(zmq.DEALER)
 reader.rcvhwm = 10
 reader.heartbeat_ivl = 200
+reader.heartbeat_timeout = 5000
 reader.bind(endpoint)
-time.sleep(0.5)
+time.sleep(0.3)
 os.kill(child, signal.SIGKILL)
 os.waitpid(child, 0)
 time.sleep(1.0)
