@@ -1,7 +1,7 @@
 """What an agent does in a round, from top to bottom: roll out, estimate, take its turn, train its critics, commit.
 
-Rules of this file: pure; it says who hears what and when. The mathematics is the learner's (``agents.learner``), which is
-handed in, so the same body runs under the seeded simulator with a stand-in.
+Rules of this file: pure; it says who hears what and when. The mathematics is the learner's (``agents.learner``), which
+is handed in, so the same body runs under the seeded simulator with a stand-in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """An agent's learner: Scal-MAPPO-L with the neighbourhood repairs, one method per step of the round.
 
-Everything here is the agent's own: its policy, reward critic and cost critics over s_{N_kappa}, multipliers, normalisers
-and optimisers. What others published comes in as arguments. Equation numbers are those of Zhang et al., "Scalable
-Constrained Policy Optimization for Safe Multi-agent Reinforcement Learning", NeurIPS 2024.
+Everything here is the agent's own: its policy, reward critic and cost critics over s_{N_kappa}, multipliers,
+normalisers and optimisers. What others published comes in as arguments. Equation numbers are those of Zhang et al.,
+"Scalable Constrained Policy Optimization for Safe Multi-agent Reinforcement Learning", NeurIPS 2024.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scalmarl.agents import multiplier
 from scalmarl.agents.advantages import gae
 from scalmarl.agents.learner_state import Networks, load_state, save_state
-from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale_last_layer
 from scalmarl.agents.networks import QuickMean, first_layer, last_layer
+from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale_last_layer
 from scalmarl.agents.policy_update import Batch, Outcome, PolicyTurn, mixed_advantage, predecessor_factor
 from scalmarl.agents.rollout import Rollout
 from scalmarl.agents.settings import LearnerSettings
@@ -143,13 +143,15 @@ class Learner:
         settings, rollout, samples = self._settings, self._rollout, self._plan.samples
         valid = rollout.valid
         self._heard_costs = {
-            (h, j): advantages[h][1 + j].reshape(valid.shape) for h, j in turn_surrogates(self._plan, self._me)
+            (h, j): advantages[h][1 + j].reshape(valid.shape).astype(np.float64)
+            for h, j in turn_surrogates(self._plan, self._me)
         }
-        rewards = [advantages[h][0].reshape(valid.shape) for h in sorted(advantages)]
+        rewards = [advantages[h][0].reshape(valid.shape).astype(np.float64) for h in sorted(advantages)]
         # A team cost is one cost that everybody copies: charged once, by its owner.
         charged = [self._me] if self._plan.task.cost_mode == "team" else sorted(advantages)
         costs = [(float(slacks[h][j, 2]), self._heard_costs[h, j]) for h in charged for j in range(self._plan.costs(h))]
-        factor = predecessor_factor([turns[h][:samples] for h in sorted(turns)], settings.log_factor_limit, samples)
+        log_ratios = [turns[h][:samples].astype(np.float64) for h in sorted(turns)]
+        factor = predecessor_factor(log_ratios, settings.log_factor_limit, samples)
         mixed = mixed_advantage(rewards, costs, valid, settings.cost_std_floor).reshape(-1) * factor
         width = self._inputs.shape[-1]
         batch = Batch(
@@ -193,7 +195,7 @@ class Learner:
                     )
                     loss = (error * weight).sum() / weight.sum().clamp(min=1.0)
                     optimiser.zero_grad()
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
                     torch.nn.utils.clip_grad_norm_(critic.parameters(), self._settings.gradient_norm)
                     optimiser.step()
                 yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ def perceptron(
     """Linear and tanh layers with orthogonal weights (drawn from ``generator``) and zero biases."""
     sizes = [width, *hidden, out]
     layers: list[nn.Module] = []
-    for index, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:])):
+    for index, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         layer = nn.Linear(fan_in, fan_out)
         last = index == len(sizes) - 2
         nn.init.orthogonal_(layer.weight, last_gain if last else HIDDEN_GAIN, generator=generator)
@@ -61,7 +62,8 @@ class QuickMean:
         *hidden, (weight, bias) = self._layers
         for inner_weight, inner_bias in hidden:
             inputs = np.tanh(inputs @ inner_weight + inner_bias)
-        return inputs @ weight + bias
+        mean: NDArray[np.float32] = inputs @ weight + bias
+        return mean
 
 
 def log_prob(mean: Tensor, std: Tensor, actions: Tensor) -> Tensor:

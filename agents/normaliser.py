@@ -72,8 +72,8 @@ def rescale_first_layer(layer: torch.nn.Linear, old: InputNormaliser, new: Input
     ratio = torch.from_numpy((new.std / old.std).astype(np.float32))
     shift = torch.from_numpy(((new.mean - old.mean) / old.std).astype(np.float32))
     with torch.no_grad():
-        layer.bias += layer.weight @ shift
-        layer.weight *= ratio
+        layer.bias.add_(layer.weight @ shift)
+        layer.weight.mul_(ratio)
 
 
 @dataclass

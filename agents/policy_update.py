@@ -1,8 +1,8 @@
 """One turn of the policy: PPO-clip on the mixed advantage, really bounded by the radius.
 
 Reading order follows the algorithm: mix what the neighbourhood published into one advantage (Eq. 18, with the repair of
-docs/theory: neighbours' rewards and costs count), multiply by the predecessors' ratios, take clipped steps (Eq. 20), and
-go back when the mean KL leaves the radius.
+docs/theory: neighbours' rewards and costs count), multiply by the predecessors' ratios, take clipped steps (Eq. 20),
+and go back when the mean KL leaves the radius.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class PolicyTurn:
         gain = torch.minimum(ratio * advantage[rows], ratio.clamp(1.0 - clip, 1.0 + clip) * advantage[rows])
         loss = -(gain * weights).sum() / weights.sum().clamp(min=1.0)
         self._optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._policy.parameters(), self._settings.gradient_norm)
         self._optimiser.step()
         outside = ((ratio.detach() - 1.0).abs() > clip).float()

@@ -1,7 +1,7 @@
 """Imported once by the fork server, so that an agent starts in milliseconds with its memory shared.
 
-Only imports: no tensor work, no ZeroMQ context, no second thread before the forks (a fork of a process that has used two
-OpenMP threads hangs).
+Only imports: no tensor work, no ZeroMQ context, no second thread before the forks (a fork of a process that has used
+two OpenMP threads hangs).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import safetensors.numpy  # noqa: E402, F401
 import torch  # noqa: E402
-import torch._dynamo  # noqa: E402, F401  (torch.optim imports it lazily: 0.9 s and 73 MB per agent otherwise)
+import torch._dynamo  # noqa: E402  (torch.optim imports it lazily: 0.9 s and 73 MB per agent otherwise)
 
 from scalmarl.protocol import shell  # noqa: E402, F401
 from scalmarl.protocol.lifeline import die_with_parent  # noqa: E402

@@ -20,7 +20,7 @@ def main(end: socket.socket) -> None:
         print("the fork server did not preload torch; this agent starts slowly", file=sys.stderr)
     from scalmarl.agents import preload
 
-    die_with_parent(preload.FORK_SERVER if preload.FORK_SERVER != os.getpid() else os.getppid())
+    die_with_parent(preload.FORK_SERVER if os.getpid() != preload.FORK_SERVER else os.getppid())
     serve(end, make_parts)
 
 

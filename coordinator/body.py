@@ -5,6 +5,8 @@ Rules of this file: pure; no state, reward, advantage, ratio or KL term ever rea
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import msgpack
 import numpy as np
 
@@ -12,7 +14,6 @@ from scalmarl.protocol.effects import Body, Breathe, Effect, checkpoint, need_al
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
 from scalmarl.protocol.order import predecessors, turn_order
 from scalmarl.protocol.plan import Plan
-from collections.abc import Generator
 
 
 def coordinator_body(plan: Plan, round: int) -> Body:
@@ -30,13 +31,14 @@ def coordinator_body(plan: Plan, round: int) -> Body:
 def grant_turns(plan: Plan, round: int) -> Generator[Effect, object, None]:
     """Grant every agent its turn once those it must wait for have had theirs.
 
-    ``serial``: it waits for all agents before it in the order; ``wavefront``: for those inside kappa hops only. The keys
-    and the bits are the same; only the waiting differs.
+    ``serial``: it waits for all agents before it in the order; ``wavefront``: for those inside kappa hops only. The
+    keys and the bits are the same; only the waiting differs.
     """
     order = turn_order(plan, round)
     near = predecessors(plan, round)
     waits_for = {a: near[a] if plan.schedule == "wavefront" else frozenset(order[:n]) for n, a in enumerate(order)}
-    waiting, playing, finished = list(order), [], set()
+    waiting, playing = list(order), list[int]()
+    finished = set[int]()
     while len(finished) < plan.agents:
         for agent in [agent for agent in waiting if waits_for[agent] <= finished]:
             waiting.remove(agent)

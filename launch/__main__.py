@@ -1,7 +1,7 @@
-"""``python -m scalmarl.launch RUN_DIRECTORY LOCK_FD [--quiet]``: the supervisor of one run, started by the command line.
+"""``python -m scalmarl.launch RUN_DIRECTORY [--quiet]``: the supervisor of one run, started by the command line.
 
-The command line replaces itself by this module, so that the supervisor (and what it forks) holds little more than it
-needs, and one process has the terminal, its signals and the exit code.
+The command line replaces itself by this module, so that the supervisor holds little more than it needs, and one process
+has the terminal, its signals and the exit code. It inherits the run directory's lock.
 """
 
 from __future__ import annotations
@@ -9,31 +9,35 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scalmarl.launch.config import resolve
-from scalmarl.launch.display import Display, Foreground
-from scalmarl.launch.errors import UserProblem
-from scalmarl.launch.records import read_lines
-from scalmarl.launch.report_problem import report_problem
-from scalmarl.launch.run_directory import RunDirectory, read_plan
-from scalmarl.launch.supervisor import Supervisor
+from scalmarl.launch.children import Nursery
 
 
 def supervise(path: Path, quiet: bool) -> int:
-    """Run a planned run whose lock this process inherited."""
+    """Run a planned run to its end; returns the exit code."""
+    # First of all the fork server, whose imports take longest; this process imports the rest meanwhile.
+    nursery = Nursery()
+
+    from scalmarl.launch.config import resolve
+    from scalmarl.launch.display import Display, Foreground
+    from scalmarl.launch.errors import MachineNotFit, UserProblem
+    from scalmarl.launch.records import read_lines
+    from scalmarl.launch.report_problem import report_problem
+    from scalmarl.launch.run_directory import RunDirectory, read_plan
+    from scalmarl.launch.supervisor import Supervisor
+
     run = RunDirectory(path)
     try:
         plan = read_plan(run)
         config, _ = resolve(run.config, (), {})
         display = Display() if quiet else Foreground(run, plan, len(read_lines(run.metrics)))
-        return int(Supervisor(run, plan, config.processes.model_dump(), display).run())
+        return int(Supervisor(run, plan, config.processes.model_dump(), display, nursery).run())
     except UserProblem as problem:
         report_problem(problem)
         return int(problem.code)
     except OSError as error:
-        report_problem(
-            UserProblem(f"{error.strerror}: {error.filename or path}", "free some space, or choose another --run")
-        )
-        return 1
+        what = f"{error.strerror}: {error.filename or path}"
+        report_problem(MachineNotFit(what, f"free some space, then: scalmarl resume {path}"))
+        return int(MachineNotFit.code)
 
 
 if __name__ == "__main__":

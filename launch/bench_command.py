@@ -1,8 +1,72 @@
-"""placeholder"""
+"""``scalmarl bench``: the figures of docs/performance.md, printed by whoever doubts them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
 
 import click
+
+from scalmarl.launch import bench as measure
+from scalmarl.launch.report_problem import guarded
+
+agents_option = click.option("--agents", default=8, show_default=True, help="Number of agents.")
+kappa_option = click.option("--kappa", default=2, show_default=True, help="Radius of a neighbourhood, hops.")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
 @click.group()
 def bench() -> None:
-    """Measure."""
+    """Measure this machine with real launches."""
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    click.echo(json.dumps(result) if as_json else measure.as_text(result))
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--envs", "copies", default="64,128,256", show_default=True, help="Copies to try, comma-separated.")
+@click.option("--pairs", default=3, show_default=True, help="Interleaved pairs per number of copies.")
+@json_option
+@guarded
+def sampling(agents: int, kappa: int, copies: str, pairs: int, as_json: bool) -> None:
+    """Steps/s while sampling over the raw physics batch, median of interleaved pairs."""
+    try:
+        numbers = [int(word) for word in copies.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{copies!r} is not a list like 64,128", param_hint="--envs") from None
+    _print(measure.sampling(agents, kappa, numbers, pairs), as_json)
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--runs", default=5, show_default=True)
+@json_option
+@guarded
+def startup(agents: int, kappa: int, runs: int, as_json: bool) -> None:
+    """Seconds until all agents are ready."""
+    _print(measure.startup(agents, kappa, runs), as_json)
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--kills", default=20, show_default=True)
+@json_option
+@guarded
+def restart(agents: int, kappa: int, kills: int, as_json: bool) -> None:
+    """Seconds until a killed agent is back in step, while sampling."""
+    _print(measure.restart(agents, kappa, kills), as_json)
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@json_option
+@guarded
+def memory(agents: int, kappa: int, as_json: bool) -> None:
+    """Proportional memory of every process."""
+    _print(measure.memory(agents, kappa), as_json)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,8 @@ from scalmarl.launch import bench_command, reading
 from scalmarl.launch.config import ALGORITHMS, Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
-from scalmarl.launch.errors import Exit, MachineNotFit, NoSuchRun, TrainingFailed, UsageProblem, UserProblem
-from scalmarl.launch.report_problem import report_problem
+from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem
+from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, create, find
 
 DETACH_WITHIN_S = 60.0
@@ -29,23 +26,6 @@ run_option = click.option(
     "--run", "run_path", type=click.Path(path_type=Path), help="Run directory; default: the live or the latest run."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-
-
-def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a problem that the user can mend into its text and exit code."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except UserProblem as problem:
-            report_problem(problem, bool(kwargs.get("as_json")))
-            sys.exit(int(problem.code))
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.exit(0)
-
-    return run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

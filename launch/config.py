@@ -1,7 +1,8 @@
-"""Every parameter, its default, its meaning and its bounds, in one place; and how a run's configuration is put together.
+"""Every parameter, its default, its meaning and its bounds, in one place; and how a run's configuration is put
+together.
 
-Later wins: defaults, the file of ``--config``, ``--set section.key=value``, named flags. pydantic reports all mistakes of
-a file at once; unknown keys are errors with the nearest name.
+Later wins: defaults, the file of ``--config``, ``--set section.key=value``, named flags. pydantic reports all mistakes
+of a file at once; unknown keys are errors with the nearest name.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class LearnerConfig(Section):
     policy_lr: Rate = Field(1e-3, description="Adam step size of the policy")
     critic_lr: Rate = Field(1e-3, description="Adam step size of every critic")
     policy_epochs: Positive = Field(5, description="passes over the round's samples per turn")
-    critic_epochs: Positive = Field(5, description="passes over the round's samples per critic")
+    critic_epochs: Positive = Field(3, description="passes over the round's samples per critic")
     minibatches: Positive = Field(4, description="minibatches per pass")
     clip: Rate = Field(0.2, description="epsilon of the clipped ratio (Eq. 20)")
     kl_max: Rate = Field(0.02, description="largest mean KL of one turn, nats; a step beyond it is taken back")

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -148,7 +148,7 @@ class Foreground(Display):
         done = self._snapshot.get("round", 0)
         states = [process["state"] for process in self._snapshot.get("processes", [])]
         running = Text(f"{states.count('running')} of {len(states)} processes running", style="dim")
-        parts = [ProgressBar(total=self._plan.rounds, completed=done, width=60), table, running]
+        parts: list[RenderableType] = [ProgressBar(total=self._plan.rounds, completed=done, width=60), table, running]
         parts += [Text(text, style="yellow") for text in (self._waits(), *self._notes) if text]
         return Group(*parts)
 

@@ -61,7 +61,7 @@ def make_plan(config: Config, origins: Origins) -> Planned:
         )
     if world.envs * world.steps < config.learner.minibatches:
         raise UsageProblem(
-            f"{world.envs} copies x {world.steps} steps are fewer samples than {config.learner.minibatches} minibatches",
+            f"{world.envs} copies x {world.steps} steps are too few for {config.learner.minibatches} minibatches",
             "raise --envs or --steps",
         )
     try:

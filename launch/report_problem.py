@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from scalmarl.launch.errors import UserProblem
 
@@ -14,3 +18,21 @@ def report_problem(problem: UserProblem, as_json: bool = False) -> None:
         print(json.dumps({"error": {"code": int(problem.code), "message": problem.what, "hint": problem.hint}}))
         return
     print(f"error: {problem.what}\nhint: {problem.hint}", file=sys.stderr)
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a problem that the user can mend into its text and exit code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except UserProblem as problem:
+            report_problem(problem, bool(kwargs.get("as_json")))
+            sys.exit(int(problem.code))
+        except BrokenPipeError:
+            # The reader of a pipe went away (``| head``): nothing is wrong, and nothing more can be said.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(0)
+
+    return run

@@ -1,7 +1,7 @@
 """When to start a dead process again, and when to stop the run instead. Pure.
 
-A death by an outside signal never counts. A crash of a process's own does: three at the same round, step and phase are a
-poisoned input, ten without a commit are hopeless; both stop the run with a diagnosis.
+A death by an outside signal never counts. A crash of a process's own does: three at the same round, step and phase are
+a poisoned input, ten without a commit are hopeless; both stop the run with a diagnosis.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RestartPolicy:
         total = sum(self.crashes.values())
         if self.crashes[death.process, death.place] >= SAME_PLACE or total >= WITHOUT_COMMIT:
             return None
-        return min(FIRST_DELAY_S * 2 ** (total - 1), LONGEST_DELAY_S)
+        return min(FIRST_DELAY_S * 2.0 ** (total - 1), LONGEST_DELAY_S)
 
     def diagnosis(self, death: Death) -> str:
         """Why the run was stopped."""

@@ -75,7 +75,7 @@ def anchors(run: RunDirectory, plan: Plan) -> Table:
     """
     lines = read_lines(run.metrics)
     first, last = lines[:1], lines[-LAST_ROUNDS:]
-    table = Table(title=f"per episode of {plan.task.horizon} steps, team")
+    table = Table(title=f"team, rates extrapolated to an episode of {plan.task.horizon} steps")
     for name in ("", "return", "cost", "distance (m)"):
         table.add_column(name, justify="left" if not name else "right")
     names = ("return_rate", "cost_rate_team", "distance_rate")
@@ -84,7 +84,7 @@ def anchors(run: RunDirectory, plan: Plan) -> Table:
     table.add_row(f"last {len(last)} rounds", *(_number(mean_of(last, name)) for name in names))
     finished = ("return_team", "cost_team", "distance")
     table.add_row(
-        f"episodes that ended in them ({sum(x['episodes'] for x in last)})",
+        f"whole episodes in them ({sum(x['episodes'] for x in last)})",
         *(_number(mean_of(last, n)) for n in finished),
     )
     return table
@@ -98,19 +98,10 @@ def agents_table(run: RunDirectory, plan: Plan) -> Table:
     """Cost against limit, multiplier and bytes of every agent's neighbourhood."""
     lines = read_lines(run.metrics)[-LAST_ROUNDS:]
     rounds, first = first_sendings(run)
-    table = Table(title="agents and their neighbourhoods")
-    for name in (
-        "agent",
-        "hears",
-        "cost",
-        "limit",
-        "multiplier",
-        "sent a round",
-        "predicted",
-        "received a round",
-        "all-to-all",
-    ):
-        table.add_column(name, justify="left" if name in ("agent", "hears") else "right")
+    everybody = sum(all_to_all_bytes(plan, agent) for agent in range(plan.agents)) / plan.agents
+    table = Table(title=f"neighbourhoods, wire bytes a round (all-to-all: {bytes_text(everybody)} per agent)")
+    for name in ("agent", "hears", "cost", "limit", "mult.", "sent", "formula", "received"):
+        table.add_column(name, justify="left" if name in ("agent", "hears") else "right", no_wrap=name != "hears")
     for agent in range(plan.agents):
         sent = sum(c.wire_bytes for (source, _, _), c in first.items() if source == agent)
         received = sum(c.wire_bytes for (_, to, _), c in first.items() if to == agent)
@@ -124,7 +115,6 @@ def agents_table(run: RunDirectory, plan: Plan) -> Table:
             bytes_text(sent / rounds) if rounds else "-",
             bytes_text(sum(count.wire_bytes for count in predicted(plan, agent).values())),
             bytes_text(received / rounds) if rounds else "-",
-            bytes_text(all_to_all_bytes(plan, agent)),
         )
     return table
 

@@ -14,24 +14,22 @@ import signal
 import socket
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scalmarl.launch.children import Child, Nursery
 from scalmarl.launch.control_socket import ControlServer
 from scalmarl.launch.display import Display
+from scalmarl.launch.endpoint_book import EndpointBook
 from scalmarl.launch.errors import Exit, UsageProblem
 from scalmarl.launch.records import RoundRecords, note_event
 from scalmarl.launch.restart_policy import Death, RestartPolicy
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
 from scalmarl.launch.versions import versions
+from scalmarl.launch.watched import Watched
 from scalmarl.protocol.control import Closed
-from scalmarl.protocol.keys import COORDINATOR, SIM, Role, process_id, process_name, role_of
+from scalmarl.protocol.keys import COORDINATOR, SIM, process_id
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import process_directory
-from scalmarl.protocol.shell import Charge
-from scalmarl.protocol.sockets import KeyPair, longest_ipc_path, new_keys
 
 TICK_S = 0.1
 SUSPECT_S = 2.0
@@ -41,66 +39,37 @@ COMMIT_GRACE_S = 5.0
 LEAVE_WITHIN_S = 1.0
 
 
-@dataclass
-class Watched:
-    """One process of the run as the launcher sees it."""
-
-    process: int
-    state: str = "starting"
-    child: Child | None = None
-    pid: int | None = None
-    incarnation: int = -1
-    restarts: int = 0
-    endpoint: str | None = None
-    beat_at: float = 0.0
-    beat: dict[str, Any] = field(default_factory=dict)
-    error: str = ""
-    suspected: bool = False
-    start_at: float | None = None
-    died_at: float | None = None
-    hold: bool = False
-
-    @property
-    def place(self) -> tuple[int, int, str]:
-        """Round, step and phase of the last beat or failure."""
-        return self.beat.get("round", -1), self.beat.get("step", 0), self.beat.get("phase", "starting")
-
-
 class Supervisor:
     """Runs one plan to its end in a run directory whose lock this process holds."""
 
-    def __init__(self, run: RunDirectory, plan: Plan, settings: dict[str, Any], display: Display) -> None:
+    def __init__(
+        self, run: RunDirectory, plan: Plan, settings: dict[str, Any], display: Display, nursery: Nursery
+    ) -> None:
         self.run_directory, self.plan, self.display = run, plan, display
         self._stall_kill_s = float(settings["stall_kill_s"])
-        self._transport = str(settings["transport"])
         self._watched = {process: Watched(process) for process in plan.processes()}
         self._policy = RestartPolicy()
         self._records = RoundRecords(run, plan)
         self._selector = selectors.DefaultSelector()
-        # Keys are made before any ZeroMQ context exists, and only ever live in memory.
-        self._keys: dict[int, KeyPair] = {process: new_keys() for process in plan.processes()}
         self._private = Path(tempfile.mkdtemp(prefix="scalmarl-"))
-        self._version = 0
+        self._book = EndpointBook(plan, str(settings["transport"]), self._private)
         self._committed = self._records.recorded - 1
-        self._started = time.monotonic()
         self._ready_s: float | None = None
         self._stop_reason: str | None = None
         self._stop_at: float | None = None
         self._stop_after = -1
         self._exit: tuple[str, Exit, str] | None = None
-        self._nursery = Nursery()
+        self._nursery = nursery
 
     # ---- the run ----
 
     def run(self) -> Exit:
         """Start everything and serve until the last commit, a stop, or a diagnosis."""
-        self._check_paths()
         server = ControlServer(self._private / "control", self._selector, self._answer)
         self._write_state("running", "")
         wake, signals = self._catch_signals()
         try:
             note_event(self.run_directory, "launch", rounds=self.plan.rounds, committed=self._committed + 1)
-            self._nursery.warm_up()
             for process in (SIM, COORDINATOR, *range(self.plan.agents)):
                 self._start(self._watched[process])
             while self._exit is None:
@@ -118,15 +87,6 @@ class Supervisor:
         self._write_state(state, reason)
         self.display.finish(self._snapshot(), state, reason)
         return code
-
-    def _check_paths(self) -> None:
-        longest = len(str(self._private / f"{self.plan.agents}.99999"))
-        if self._transport == "ipc" and longest > longest_ipc_path():
-            raise UsageProblem(
-                f"the temporary directory {self._private} is too long a path for sockets "
-                f"({longest} > {longest_ipc_path()} bytes)",
-                "set TMPDIR to a shorter one, or --set processes.transport=tcp",
-            )
 
     def _catch_signals(self) -> tuple[socket.socket, socket.socket]:
         ours, theirs = socket.socketpair()
@@ -167,38 +127,16 @@ class Supervisor:
     # ---- starting ----
 
     def _start(self, watched: Watched) -> None:
-        watched.start_at = None
-        watched.incarnation = self._next_incarnation(watched)
-        watched.state = "starting" if watched.died_at is None else "restarting"
-        watched.beat_at, watched.suspected, watched.error, watched.endpoint = time.monotonic(), False, "", None
-        watched.beat = {}
+        watched.begin_life(self.run_directory.path)
         child = self._nursery.start(watched.process)
         watched.child, watched.pid = child, child.pid
         self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._hear(watched, child))
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._died(watched, child))
-        child.channel.send(self._charge(watched).to_data())
-        note_event(self.run_directory, "start", process_name(watched.process), pid=child.pid, life=watched.incarnation)
+        rejoin = watched.died_at is not None
+        charge = self._book.charge(watched.process, watched.incarnation, rejoin, self.run_directory.path)
+        child.channel.send(charge.to_data())
+        note_event(self.run_directory, "start", watched.name, pid=child.pid, life=watched.incarnation)
         self._write_state("running", "")
-
-    def _next_incarnation(self, watched: Watched) -> int:
-        # Logs of earlier launches of this run stay; a life's number is never used twice.
-        logs = process_directory(self.run_directory.path, watched.process).glob("log.*.txt")
-        return max([watched.incarnation, *(int(path.name.split(".")[1]) for path in logs)]) + 1
-
-    def _charge(self, watched: Watched) -> Charge:
-        peers = self.plan.peers(watched.process)
-        bind = "tcp://127.0.0.1:*"
-        if self._transport == "ipc":
-            bind = f"ipc://{self._private}/{watched.process}.{watched.incarnation}"
-        return Charge(
-            process=watched.process,
-            incarnation=watched.incarnation,
-            rejoin=watched.died_at is not None,
-            run_directory=self.run_directory.path.resolve(),
-            bind=bind,
-            keys=self._keys[watched.process],
-            allowed={self._keys[peer].public: peer for peer in peers},
-        )
 
     def _hear(self, watched: Watched, child: Child) -> None:
         try:
@@ -210,8 +148,10 @@ class Supervisor:
 
     def _take(self, watched: Watched, message: dict[str, Any]) -> None:
         if message["type"] == "bound":
-            watched.endpoint = message["endpoint"]
-            self._publish(watched)
+            for to, page in self._book.enter(watched.process, message["endpoint"]):
+                reader = self._watched[to].child
+                if reader is not None:
+                    reader.channel.send(page)
         elif message["type"] == "failed":
             watched.error = message["error"]
             watched.beat = message
@@ -219,35 +159,19 @@ class Supervisor:
             watched.beat, watched.beat_at = message, time.monotonic()
             if watched.suspected:
                 watched.suspected = False
-                note_event(self.run_directory, "beats again", process_name(watched.process))
+                note_event(self.run_directory, "beats again", watched.name)
             if watched.state in ("starting", "restarting") and message["phase"] != "waiting for peers":
                 self._is_running(watched)
             if watched.process == COORDINATOR and message["watermark"] > self._committed:
                 self._commit(message["watermark"])
 
-    def _publish(self, watched: Watched) -> None:
-        """A new endpoint: first to those who will speak to it, then the whole book to the newcomer, which may then
-        say HELLO and know that every answer finds its way."""
-        self._version += 1
-        peers = self.plan.peers(watched.process)
-        for peer in peers:
-            self._send_book(self._watched[peer], {watched.process: watched.endpoint})
-        known = {peer: self._watched[peer].endpoint for peer in peers if self._watched[peer].endpoint is not None}
-        self._send_book(watched, known)
-
-    def _send_book(self, to: Watched, endpoints: dict[int, str | None]) -> None:
-        if to.child is not None and to.endpoint is not None:
-            to.child.channel.send({"type": "book", "version": self._version, "endpoints": endpoints})
-
     def _is_running(self, watched: Watched) -> None:
         watched.state = "running"
         if watched.died_at is not None:
             took = round(time.monotonic() - watched.died_at, 3)
-            note_event(
-                self.run_directory, "back", process_name(watched.process), seconds=took, life=watched.incarnation
-            )
+            note_event(self.run_directory, "back", watched.name, seconds=took, life=watched.incarnation)
         if self._ready_s is None and all(other.state == "running" for other in self._watched.values()):
-            self._ready_s = round(time.monotonic() - self._started, 3)
+            self._ready_s = round(time.monotonic() - self._nursery.began, 3)
             note_event(self.run_directory, "ready", seconds=self._ready_s)
         self._write_state("running", "")
 
@@ -274,14 +198,15 @@ class Supervisor:
         code = child.exit_code()
         child.release()
         watched.child, watched.died_at = None, time.monotonic()
+        self._book.gone(watched.process)
         death = Death(watched.process, code, watched.place, watched.error)
         note_event(
-            self.run_directory, "death", process_name(watched.process), pid=watched.pid, cause=death.cause(),
+            self.run_directory, "death", watched.name, pid=watched.pid, cause=death.cause(),
             round=death.place[0], step=death.place[1], phase=death.place[2],
         )  # fmt: skip
         if watched.hold:
             watched.state = "down"
-            self.display.note(f"{process_name(watched.process)} is down: {death.cause()}; bring it back with restart")
+            self.display.note(f"{watched.name} is down: {death.cause()}; bring it back with restart")
         else:
             self._restart_or_stop(watched, death)
         self._write_state("running", "")
@@ -302,7 +227,7 @@ class Supervisor:
         watched.state = "restarting"
         watched.restarts += 1
         watched.start_at = watched.died_at + delay if watched.died_at is not None else 0.0
-        name = process_name(watched.process)
+        name = watched.name
         log = f"scalmarl logs {name} --previous --run {self.run_directory.path}"
         self.display.note(
             f"{name} died: {death.cause()}, round {death.place[0]}; restarting"
@@ -318,10 +243,10 @@ class Supervisor:
         limit = self._stall_kill_s if watched.beat else START_WITHIN_S
         if silent > SUSPECT_S and watched.beat and not watched.suspected:
             watched.suspected = True
-            note_event(self.run_directory, "silent", process_name(watched.process), seconds=round(silent, 1))
-            self.display.note(f"{process_name(watched.process)} has been silent for {silent:.0f} s")
+            note_event(self.run_directory, "silent", watched.name, seconds=round(silent, 1))
+            self.display.note(f"{watched.name} has been silent for {silent:.0f} s")
         if silent > limit:
-            note_event(self.run_directory, "stall kill", process_name(watched.process), seconds=round(silent, 1))
+            note_event(self.run_directory, "stall kill", watched.name, seconds=round(silent, 1))
             watched.beat_at = now
             watched.child.signal(signal.SIGKILL)
 
@@ -352,23 +277,23 @@ class Supervisor:
     def _kill(self, watched: Watched) -> dict[str, Any]:
         watched.hold = True
         watched.start_at = None
-        note_event(self.run_directory, "hold", process_name(watched.process), pid=watched.pid)
+        note_event(self.run_directory, "hold", watched.name, pid=watched.pid)
         if watched.child is not None:
             watched.child.signal(signal.SIGKILL)
         else:
             watched.state = "down"
-        return {"process": process_name(watched.process), "pid": watched.pid}
+        return {"process": watched.name, "pid": watched.pid}
 
     def _bring_back(self, watched: Watched) -> dict[str, Any]:
         watched.hold = False
-        note_event(self.run_directory, "restart", process_name(watched.process), pid=watched.pid)
+        note_event(self.run_directory, "restart", watched.name, pid=watched.pid)
         if watched.child is not None:
             # Killed, and started again by the ordinary rule for a death from outside.
             watched.child.signal(signal.SIGKILL)
         else:
             watched.restarts += 1
             watched.start_at = time.monotonic()
-        return {"process": process_name(watched.process)}
+        return {"process": watched.name}
 
     # ---- what others see ----
 
@@ -379,25 +304,7 @@ class Supervisor:
             "round": self._committed + 1,
             "rounds": self.plan.rounds,
             "ready_s": self._ready_s,
-            "processes": [self._process_line(watched) for watched in self._watched.values()],
-        }
-
-    def _process_line(self, watched: Watched) -> dict[str, Any]:
-        role = role_of(watched.process)
-        beat = watched.beat
-        return {
-            "name": process_name(watched.process),
-            "role": role.value,
-            "index": watched.process if role is Role.AGENT else None,
-            "pid": watched.pid,
-            "state": watched.state if self._exit is None or watched.state == "down" else "exited",
-            "restarts": watched.restarts,
-            "round": beat.get("round"),
-            "phase": beat.get("phase"),
-            "waits_for": beat.get("waits_for", ""),
-            "silent_s": round(time.monotonic() - watched.beat_at, 1) if watched.suspected else None,
-            "dropped": beat.get("dropped", {}),
-            "refused": beat.get("refused", 0),
+            "processes": [watched.line(self._exit is not None) for watched in self._watched.values()],
         }
 
     def _write_state(self, state: str, reason: str) -> None:

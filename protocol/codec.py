@@ -19,8 +19,9 @@ from scalmarl.protocol.runtime import Message, MessageType
 
 PROTOCOL_VERSION = 1
 
-# proto, type, run, source, incarnation, kind, producer, subject, round, step, watermark + 1: fixed widths, as MessagePack
-# itself would not choose them (it packs small numbers smaller), then the CRC-32 of all before it and of the payload.
+# proto, type, run, source, incarnation, kind, producer, subject, round, step, watermark + 1: fixed widths, as
+# MessagePack itself would not choose them (it packs small numbers smaller), then the CRC-32 of all before it and of
+# the payload.
 _FIELDS = struct.Struct(">BBBBBBIBHBHBBBHBHBIBIBI")
 _CRC = struct.Struct(">BI")
 _TUPLE_OF_12, _U8, _U16, _U32 = 0x9C, 0xCC, 0xCD, 0xCE

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import networkx as nx
 
 SHAPES = ("path", "ring", "star", "grid", "complete")
 
-AgentGraph = nx.Graph
+AgentGraph: TypeAlias = "nx.Graph[Any]"
 
 
 def named_graph(shape: str, agents: int) -> AgentGraph:
@@ -25,16 +25,18 @@ def named_graph(shape: str, agents: int) -> AgentGraph:
     name, _, size = shape.partition(":")
     if name == "grid":
         rows, columns = _grid_size(size, agents)
-        return nx.convert_node_labels_to_integers(nx.grid_2d_graph(rows, columns), ordering="sorted")
+        grid: AgentGraph = nx.convert_node_labels_to_integers(nx.grid_2d_graph(rows, columns), ordering="sorted")
+        return grid
     if name not in SHAPES or size:
         raise ValueError(
             f"unknown graph {shape!r}; choose one of {', '.join(SHAPES)} (grid:2x4), or name a file of edges "
             f"(one 'a b' per line, or networkx node-link JSON)"
         )
     if name == "star":
-        return nx.star_graph(agents - 1)
+        star: AgentGraph = nx.star_graph(agents - 1)
+        return star
     makers = {"path": nx.path_graph, "complete": nx.complete_graph, "ring": nx.cycle_graph}
-    graph = makers[name](agents)
+    graph: AgentGraph = makers[name](agents)
     graph.remove_edges_from(list(nx.selfloop_edges(graph)))
     return graph
 

@@ -1,4 +1,6 @@
-"""The order of turns in a round: a pure function of (plan, round), so coordinator and agents agree without a message."""
+"""The order of turns in a round: a pure function of (plan, round), so coordinator and agents agree without a
+message.
+"""
 
 from __future__ import annotations
 

@@ -18,9 +18,10 @@ class Plan:
     """One run. ``neighbours[i]``: the agents within kappa hops of i, without i, ascending;
     ``colours[i]``: i's colour in a proper colouring of the kappa-th power of the graph.
 
-    ``steps`` control steps per round (T) of ``copies`` copies of the world (E) in ``groups`` groups (G) that are stepped
-    in turn. ``run`` stands in every frame; ``config_hash`` covers all that decides the numbers, so not ``rounds``,
-    which may be extended, nor ``schedule`` and ``world_threads``, which change no bit. ``learner`` holds the settings that only agents read.
+    ``steps`` control steps per round (T) of ``copies`` copies of the world (E) in ``groups`` groups (G) that are
+    stepped in turn. ``run`` stands in every frame; ``config_hash`` covers all that decides the numbers, so not
+    ``rounds``, which may be extended, nor ``schedule`` and ``world_threads``, which change no bit. ``learner`` holds
+    the settings that only agents read.
     """
 
     run: int

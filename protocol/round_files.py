@@ -46,7 +46,9 @@ def row_path(directory: Path, round: int) -> Path:
 
 
 class RoundFiles:
-    """The store (``protocol.runtime.Store``) of an agent or of the sim server. ``seal`` gives the round's ledger rows."""
+    """The store (``protocol.runtime.Store``) of an agent or of the sim server. ``seal`` gives the round's ledger
+    rows.
+    """
 
     def __init__(self, run_directory: Path, process: int, plan: Plan, seal: SealRow) -> None:
         self.directory = process_directory(run_directory, process)
@@ -59,8 +61,8 @@ class RoundFiles:
         return sorted(int(path.stem) for path in self.directory.glob("*.round"))
 
     def read(self, round: int) -> bytes:
-        """The content of a kept file. A damaged one stays in its place, so that no life starts from a newer file that may
-        not be committed."""
+        """The content of a kept file. A damaged one stays in its place, so that no life starts from a newer file that
+        may not be committed."""
         return read_round_file(round_path(self.directory, round), self._plan, self._process, round)
 
     def write(self, round: int, content: bytes, figures: dict[str, Any]) -> bytes:

@@ -113,7 +113,9 @@ class Runtime:
     # ---- life ----
 
     def start(self, now: float, *, rejoin: bool) -> None:
-        """Begin from the oldest kept file, or afresh; a process that rejoins asks its peers for all they hold for it."""
+        """Begin from the oldest kept file, or afresh; a process that rejoins asks its peers for all they hold for
+        it.
+        """
         kept = self._store.rounds()
         start = self._first_file(kept)
         self.watermark = start - 1
@@ -171,8 +173,8 @@ class Runtime:
             self._send(COORDINATOR, MessageType.NEED, self._commit_key(self._round))
 
     def deadline(self, now: float) -> float | None:
-        """When ``tick`` is due, or ``None`` while the body waits for nothing. The first call after the body came to rest
-        starts the timer: the time that a body computes is nobody's delay."""
+        """When ``tick`` is due, or ``None`` while the body waits for nothing. The first call after the body came to
+        rest starts the timer: the time that a body computes is nobody's delay."""
         if not isinstance(self._effect, (Need, NeedAny)):
             return None
         if self._need_at is None:
@@ -260,7 +262,8 @@ class Runtime:
 
     def _receive_value(self, message: Message, now: float) -> None:
         key, value = message.key, message.value
-        assert key is not None and value is not None
+        assert key is not None
+        assert value is not None
         if key.kind is Kind.COMMIT:
             self._learn_watermark(key.round, now)
         elif key.round <= self.watermark:

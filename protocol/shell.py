@@ -255,7 +255,7 @@ class Shell:
                 "waits_for": describe_missing(missing),
                 "refused": self._mailbox.refused,
                 "dropped": {**self._mailbox.dropped, **self.runtime.counts},
-            }  # fmt: skip
+            }
         )
 
 

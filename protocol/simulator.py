@@ -1,9 +1,9 @@
 """The seeded simulator: all bodies of a run in one thread, under virtual time, with every fault we know.
 
 A run is a function of (plan, faults, seed). It kills processes (between events, and before or after a file becomes
-durable), freezes and thaws them, lets a frozen one thaw beside its replacement (split brain), drops, doubles, delays and
-reorders messages and cuts links. It asserts the invariants of docs/protocol.md while it runs, and after the faults stop
-the run must finish within a bound of virtual time.
+durable), freezes and thaws them, lets a frozen one thaw beside its replacement (split brain), drops, doubles, delays
+and reorders messages and cuts links. It asserts the invariants of docs/protocol.md while it runs, and after the faults
+stop the run must finish within a bound of virtual time.
 """
 
 from __future__ import annotations
@@ -343,7 +343,9 @@ class Simulation:
         self._pick().frozen_until = self.now + self.random.uniform(0.05, 1.0)
 
     def _fault_split_brain(self) -> None:
-        """A replacement starts while the old life is only frozen; later the old one thaws and says what it has to say."""
+        """A replacement starts while the old life is only frozen; later the old one thaws and says what it has to
+        say.
+        """
         node = self._pick()
         if not node.alive:
             return

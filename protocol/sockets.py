@@ -1,8 +1,8 @@
 """ZeroMQ, and the only file that imports it: one encrypted inbox per process, one sender per peer, and the door-keeper.
 
-PUSH -> PULL with CURVE on every link. An own ZAP thread lets in exactly the plan's peers and fails closed: the domain is
-enforced, so without the thread nobody gets in. There are no heartbeats (libzmq 4.3.5 aborts a receiver whose sender dies
-under back-pressure when they are on), no identities and no asyncio (docs/decisions/0003-transport.md).
+PUSH -> PULL with CURVE on every link. An own ZAP thread lets in exactly the plan's peers and fails closed: the domain
+is enforced, so without the thread nobody gets in. There are no heartbeats (libzmq 4.3.5 aborts a receiver whose sender
+dies under back-pressure when they are on), no identities and no asyncio (docs/decisions/0003-transport.md).
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ class Mailbox:
         self._inbox.setsockopt(zmq.ZAP_DOMAIN, _ZAP_DOMAIN)
         self._inbox.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
         self._inbox.bind(bind)
-        self.endpoint = self._inbox.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        endpoint = self._inbox.getsockopt(zmq.LAST_ENDPOINT)
+        assert isinstance(endpoint, bytes)
+        self.endpoint = endpoint.rstrip(b"\0").decode()
         self._poller = zmq.Poller()
         self._poller.register(self._inbox, zmq.POLLIN)
 

@@ -159,6 +159,6 @@ def toy_plan(
     )  # fmt: skip
     return Plan(
         run=7, config_hash="toy", seed=seed, rounds=rounds, kappa=1, steps=steps, copies=copies, groups=groups,
-        order=order, schedule=schedule, world_threads=1, neighbours=tuple(tuple(row) for row in neighbours), colours=tuple(colours),
-        task=task, learner={},
+        order=order, schedule=schedule, world_threads=1, neighbours=tuple(tuple(row) for row in neighbours),
+        colours=tuple(colours), task=task, learner={},
     )  # fmt: skip

@@ -5,8 +5,8 @@ import os
 # A graphics backend that is named but absent makes the import of mujoco die; physics needs none.
 os.environ["MUJOCO_GL"] = "disabled"
 
-from scalmarl.protocol.shell import serve_child  # noqa: E402
-from scalmarl.sim_server.process import make_parts  # noqa: E402
+from scalmarl.protocol.shell import serve_child
+from scalmarl.sim_server.process import make_parts
 
 if __name__ == "__main__":
     serve_child(make_parts)

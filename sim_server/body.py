@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from scalmarl.protocol.effects import Body, checkpoint, need, need_all, put
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
 from scalmarl.protocol.kinds import DIGEST_BYTES, Value
 from scalmarl.protocol.plan import Plan
-
-import numpy as np
 
 
 class SteppedWorld(Protocol):

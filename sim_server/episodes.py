@@ -47,7 +47,13 @@ class Episodes:
         self.terminated[copies] = self.truncated[copies] = False
 
     def count(
-        self, copies: slice, resetting: NDArray[np.bool_], team: Array, cost: Array, moved: Array, fell: NDArray[np.bool_]
+        self,
+        copies: slice,
+        resetting: NDArray[np.bool_],
+        team: Array,
+        cost: Array,
+        moved: Array,
+        fell: NDArray[np.bool_],
     ) -> None:
         """Enter one step of a group: team reward, costs ``[E/G, A]``, metres moved by the head, and who fell."""
         counted = ~resetting

@@ -1,4 +1,6 @@
-"""All bodies under the seeded simulator: whatever dies, freezes or is lost, the bits and the byte table are the same."""
+"""All bodies under the seeded simulator: whatever dies, freezes or is lost, the bits and the byte table are the
+same.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from scalmarl.agents.body import agent_body
 from scalmarl.coordinator.body import coordinator_body
 from scalmarl.protocol.effects import Arrived, Body, Checkpoint, Effect, Need, Put

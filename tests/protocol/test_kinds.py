@@ -9,7 +9,6 @@ from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, role_of
 from scalmarl.protocol.kinds import (
     TABLE,
     form,
-    
     receivers,
     sent_by,
     steps_of,

@@ -1,0 +1,205 @@
+"""Measurements of real launches; every comparison is a ratio of pairs measured one after the other in one run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from scalmarl.launch.errors import TrainingFailed
+from scalmarl.launch.records import read_lines
+from scalmarl.launch.run_directory import SCHEMA, RunDirectory, read_plan
+from scalmarl.launch.traffic import totals
+from scalmarl.protocol.keys import SIM, Kind
+
+RAW_SECONDS = 1.5
+RUN_WITHIN_S = 300.0
+WATCH_EVERY_S = 0.002
+PEER_BACK_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One launch under measurement."""
+
+    run: RunDirectory
+    process: subprocess.Popen[bytes]
+    started: float
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of a kind so far."""
+        return [line for line in read_lines(self.run.events) if line["event"] == name]
+
+    def wait_for_rounds(self, rounds: int) -> None:
+        """Wait until so many rounds are recorded. Raises ``TrainingFailed``."""
+        deadline = time.monotonic() + RUN_WITHIN_S
+        while len(read_lines(self.run.metrics)) < rounds:
+            if self.process.poll() not in (None, 0) or time.monotonic() > deadline:
+                words = self.run.path.with_suffix(".txt").read_text(errors="replace")[-1000:]
+                raise TrainingFailed(f"the measured launch failed: {words}", "run the same launch by hand to see more")
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def launched(*arguments: str) -> Iterator[Bench]:
+    """A real launch in a temporary directory; it is stopped and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="scalmarl-bench-") as directory:
+        path = Path(directory) / "run"
+        command = [sys.executable, "-m", "scalmarl", "launch", "--run", str(path), *arguments]
+        with (Path(directory) / "run.txt").open("wb") as words:
+            started = time.time()
+            process = subprocess.Popen(command, stdout=words, stderr=words)
+        try:
+            yield Bench(RunDirectory(path), process, started)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGINT)
+            process.wait()
+
+
+def sampling(agents: int, kappa: int, copies: list[int], pairs: int) -> dict[str, Any]:
+    """Environment steps/s while sampling with launch's own processes, over the raw batch with the same copies."""
+    rows = []
+    for envs in copies:
+        ours, raw, ratios = [], [], []
+        for _ in range(pairs):
+            with launched(
+                "--agents", str(agents), "--kappa", str(kappa), "--envs", str(envs), "--rounds", "4",
+                "--set", "learner.policy_epochs=1", "--set", "learner.critic_epochs=1",
+            ) as bench:  # fmt: skip
+                bench.wait_for_rounds(4)
+                bench.process.wait()
+                plan = read_plan(bench.run)
+                lines = read_lines(bench.run.metrics)[1:]
+                after = _raw(bench.run)
+            ours.append(statistics.median(plan.samples / line["sample_s"] for line in lines))
+            raw.append(after)
+            ratios.append(ours[-1] / after)
+        rows.append(
+            {
+                "envs": envs,
+                "raw_steps_per_s": statistics.median(raw),
+                "steps_per_s": statistics.median(ours),
+                "ratio": statistics.median(ratios),
+                "ratios": ratios,
+            }
+        )
+    best = max(rows, key=lambda row: row["ratio"])
+    return {"schema": SCHEMA, **{k: best[k] for k in ("raw_steps_per_s", "steps_per_s", "ratio", "envs")}, "all": rows}
+
+
+def _raw(run: RunDirectory) -> float:
+    command = [sys.executable, "-m", "scalmarl.sim_server.raw_speed", str(run.plan), str(RAW_SECONDS)]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def startup(agents: int, kappa: int, runs: int) -> dict[str, Any]:
+    """Seconds until every process is ready: since the launcher's interpreter was up, and since the command."""
+    up, typed = [], []
+    for _ in range(runs):
+        with launched("--agents", str(agents), "--kappa", str(kappa), "--rounds", "1", "--steps", "8") as bench:
+            bench.wait_for_rounds(1)
+            ready = bench.events("ready")[0]
+            up.append(ready["seconds"])
+            typed.append(ready["time"] - bench.started)
+    return {
+        "schema": SCHEMA, "agents": agents, "ready_s": statistics.median(up), "ready_all_s": up,
+        "from_command_s": statistics.median(typed),
+    }  # fmt: skip
+
+
+def restart(agents: int, kappa: int, kills: int) -> dict[str, Any]:
+    """Seconds that sampling stands still when an agent is killed: until it is back in step with the others."""
+    gaps: list[float] = []
+    with launched("--agents", str(agents), "--kappa", str(kappa), "--rounds", "10000") as bench:
+        bench.wait_for_rounds(2)
+        while len(gaps) < kills:
+            _await_sampling(bench)
+            victim = len(gaps) % agents
+            pid = next(p["pid"] for p in bench.run.read_state()["processes"] if p["index"] == victim)
+            os.kill(pid, signal.SIGKILL)
+            gap = _longest_pause(bench)
+            if gap is not None:
+                gaps.append(gap)
+        backs = [line["seconds"] for line in bench.events("back")]
+    return {
+        "schema": SCHEMA, "agents": agents, "kills": kills, "median_s": statistics.median(gaps),
+        "largest_s": max(gaps), "process_back_median_s": statistics.median(backs), "gaps_s": gaps,
+    }  # fmt: skip
+
+
+def _observations(bench: Bench) -> int:
+    count = totals(bench.run, read_plan(bench.run), SIM).get((0, int(Kind.OBSERVATION)))
+    return count.messages if count else 0
+
+
+def _await_sampling(bench: Bench) -> None:
+    """Wait for the beginning of a rollout: the counter stood still (an update) and moves again."""
+    last, still = _observations(bench), 0
+    while still < 50:
+        time.sleep(WATCH_EVERY_S)
+        now = _observations(bench)
+        still, last = (still + 1, now) if now == last else (0, now)
+    while _observations(bench) < last + 10:
+        time.sleep(WATCH_EVERY_S)
+
+
+def _longest_pause(bench: Bench) -> float | None:
+    """The longest time without a new observation after a kill, once sampling moves on; ``None`` if it never paused."""
+    began = moved = time.perf_counter()
+    last, longest = _observations(bench), 0.0
+    while time.perf_counter() - began < PEER_BACK_WITHIN_S:
+        time.sleep(WATCH_EVERY_S)
+        now = time.perf_counter()
+        count = _observations(bench)
+        if count > last:
+            longest = max(longest, now - moved)
+            if longest > 0.05 and count > last:
+                return longest
+            last, moved = count, now
+    return None
+
+
+def memory(agents: int, kappa: int) -> dict[str, Any]:
+    """Proportional set size of every process after two rounds, in MB (10^6 bytes)."""
+    with launched("--agents", str(agents), "--kappa", str(kappa), "--rounds", "10000") as bench:
+        bench.wait_for_rounds(2)
+        sizes = {
+            process["name"]: psutil.Process(process["pid"]).memory_full_info().pss / 1e6
+            for process in bench.run.read_state()["processes"]
+        }
+        tree = [psutil.Process(bench.process.pid), *psutil.Process(bench.process.pid).children(recursive=True)]
+        whole = sum(process.memory_full_info().pss for process in tree) / 1e6
+    own = [size for name, size in sizes.items() if name.startswith("agent/")]
+    return {
+        "schema": SCHEMA, "agents": agents, "agent_pss_mb": statistics.median(own), "largest_agent_pss_mb": max(own),
+        "whole_run_pss_mb": whole, "processes": sizes,
+    }  # fmt: skip
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """A result as lines."""
+    lines = []
+    for name, value in result.items():
+        if name == "all":
+            lines += [
+                f"  {row['envs']:>4} copies: {row['steps_per_s']:8,.0f} of {row['raw_steps_per_s']:8,.0f} raw steps/s, "
+                f"ratio {row['ratio']:.2f}"
+                for row in value
+            ]
+        elif name != "schema":
+            lines.append(f"{name}: {json.dumps(value) if not isinstance(value, float) else f'{value:.3f}'}")
+    return "\n".join(lines)

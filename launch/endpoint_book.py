@@ -1,0 +1,59 @@
+"""The book of endpoints and keys: who can be reached where, and who may speak to whom.
+
+Key pairs are made per launch and only ever live in memory; every process gets its own pair and its peers' public keys,
+nobody else's, so a process beyond kappa hops has neither an endpoint nor a key to speak with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from scalmarl.launch.errors import UsageProblem
+from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.shell import Charge
+from scalmarl.protocol.sockets import KeyPair, longest_ipc_path, new_keys
+
+
+class EndpointBook:
+    """Versioned; a process that moved is only a new version."""
+
+    def __init__(self, plan: Plan, transport: str, private: Path) -> None:
+        self._plan, self._transport, self._private = plan, transport, private
+        # Made before any ZeroMQ context exists.
+        self._keys: dict[int, KeyPair] = {process: new_keys() for process in plan.processes()}
+        self._endpoints: dict[int, str] = {}
+        self._version = 0
+        longest = len(str(private / f"{plan.agents}.99999"))
+        if transport == "ipc" and longest > longest_ipc_path():
+            raise UsageProblem(
+                f"the temporary directory {private} is too long for sockets ({longest} > {longest_ipc_path()} bytes)",
+                "set TMPDIR to a shorter one, or --set processes.transport=tcp",
+            )
+
+    def charge(self, process: int, incarnation: int, rejoin: bool, run_directory: Path) -> Charge:
+        """What one life of a process is told."""
+        bind = "tcp://127.0.0.1:*"
+        if self._transport == "ipc":
+            bind = f"ipc://{self._private}/{process}.{incarnation}"
+        allowed = {self._keys[peer].public: peer for peer in self._plan.peers(process)}
+        return Charge(process, incarnation, rejoin, run_directory.resolve(), bind, self._keys[process], allowed)
+
+    def gone(self, process: int) -> None:
+        """A process has no endpoint until its next life is bound."""
+        self._endpoints.pop(process, None)
+
+    def enter(self, process: int, endpoint: str) -> list[tuple[int, dict[str, Any]]]:
+        """Note a new endpoint; returns the messages (to whom, what) in the order in which they must be sent.
+
+        First those who will speak to the newcomer hear of it, then the newcomer gets what is known of its peers: when
+        it says HELLO, every answer finds its way.
+        """
+        self._version += 1
+        self._endpoints[process] = endpoint
+        peers = [peer for peer in self._plan.peers(process) if peer in self._endpoints]
+        known = {peer: self._endpoints[peer] for peer in peers}
+        return [*((peer, self._page({process: endpoint})) for peer in peers), (process, self._page(known))]
+
+    def _page(self, endpoints: dict[int, str]) -> dict[str, Any]:
+        return {"type": "book", "version": self._version, "endpoints": endpoints}
