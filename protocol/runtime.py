@@ -233,7 +233,8 @@ class Runtime:
     def _put(self, key: Key, value: Value) -> None:
         self._round = max(self._round, key.round)
         rule = self._rules.of(key.producer, key.kind, key.subject)
-        if rule is None or key.producer != self.me or value.dtype != rule.dtype or value.shape != rule.shape:
+        is_lawful = rule is not None and key.producer == self.me and key.step < rule.steps
+        if rule is None or not is_lawful or value.dtype != rule.dtype or value.shape != rule.shape:
             raise LocalProtocolError(f"{key}: put {value.dtype}{value.shape}, the table of kinds says {rule}")
         # Write-once (I1): what the body does with its array afterwards cannot reach what was said.
         value = value.copy()

@@ -13,7 +13,7 @@ from scalmarl.coordinator.body import coordinator_body, read_commit_record
 from scalmarl.protocol.effects import Breathe, Checkpoint, Need, NeedAny, Put
 from scalmarl.protocol.graph import colour_power, named_graph, neighbours_within
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
-from scalmarl.protocol.kinds import form
+from scalmarl.protocol.kinds import Rules, form
 from scalmarl.protocol.order import phases, predecessors, turn_order
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.standins import toy_plan
@@ -165,12 +165,12 @@ def test_a_round_ends_with_every_digest_then_the_file_then_the_commit() -> None:
         assert commit.value.tolist() == [round]
 
 
-def test_all_that_it_puts_is_lawful_and_of_the_right_form() -> None:
+def test_all_that_it_puts_has_a_rule_and_the_right_form() -> None:
     plan = plan_of("ring", 5, 1, "wavefront", rounds=3)
     puts = [effect for effect in drive(plan, min).effects if isinstance(effect, Put)]
     assert len(puts) == 3 * (5 + 1)
     for effect in puts:
-        assert is_lawful(plan, effect.key)
+        assert Rules(plan).of(effect.key.producer, effect.key.kind, effect.key.subject) is not None
         assert (effect.value.dtype, effect.value.shape) == form(plan, effect.key)
 
 

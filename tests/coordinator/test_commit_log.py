@@ -36,6 +36,7 @@ def log(tmp_path: Path) -> CommitLog:
     return log
 
 
+HEAD_BYTES = 12
 RECORDS = [(round, record_of(round)) for round in (1, 2, 3)]
 
 
@@ -55,7 +56,8 @@ def test_the_bytes_are_the_documented_layout(log: CommitLog) -> None:
     wanted = b""
     for round, record in RECORDS:
         payload = msgpack.packb([round, record])
-        wanted += struct.pack("<II", len(payload), zlib.crc32(payload)) + payload
+        head = struct.pack("<II", len(payload), zlib.crc32(payload))
+        wanted += head + struct.pack("<I", zlib.crc32(head)) + payload
     assert log.path.read_bytes() == wanted
 
 
@@ -88,7 +90,7 @@ def test_a_round_cannot_be_committed_with_other_digests(log: CommitLog) -> None:
 
 def test_every_torn_tail_is_cut_off_and_the_commit_can_be_written_again(log: CommitLog, tmp_path: Path) -> None:
     whole = log.path.read_bytes()
-    two = sum(8 + len(msgpack.packb([round, record])) for round, record in RECORDS[:2])
+    two = sum(HEAD_BYTES + len(msgpack.packb([round, record])) for round, record in RECORDS[:2])
     for length in range(two, len(whole)):
         log.path.write_bytes(whole[:length])
         assert read_commits(log.path) == (RECORDS[:2], two)
@@ -99,18 +101,32 @@ def test_every_torn_tail_is_cut_off_and_the_commit_can_be_written_again(log: Com
     assert log.path.read_bytes() == whole
 
 
-def test_a_last_record_that_was_half_written_in_place_is_cut_off(log: CommitLog) -> None:
-    whole = bytearray(log.path.read_bytes())
-    whole[-5:] = bytes(5)
-    log.path.write_bytes(whole)
-    assert read_commits(log.path)[0] == RECORDS[:2]
+def test_a_tail_of_zeros_is_cut_off(log: CommitLog, tmp_path: Path) -> None:
+    whole = log.path.read_bytes()
+    for length in (1, HEAD_BYTES, 500):
+        log.path.write_bytes(whole + bytes(length))
+        assert read_commits(log.path) == (RECORDS, len(whole))
+        CommitLog(tmp_path, seal)
+        assert log.path.read_bytes() == whole
+
+
+def test_a_last_record_that_is_whole_and_wrong_is_damage(log: CommitLog) -> None:
+    # Were it cut off, a committed round would be redone without the files that are needed for it.
+    whole = log.path.read_bytes()
+    last = len(whole) - HEAD_BYTES - len(msgpack.packb([3, record_of(3)]))
+    for position in range(last, len(whole)):
+        data = bytearray(whole)
+        data[position] ^= 1
+        log.path.write_bytes(data)
+        with pytest.raises(DamagedFile, match="record 2 is damaged"):
+            read_commits(log.path)
 
 
 def test_damage_in_the_middle_names_file_record_and_cure(log: CommitLog, tmp_path: Path) -> None:
     whole = log.path.read_bytes()
-    first = 8 + len(msgpack.packb([1, record_of(1)]))
-    # The checksum and the content of the second record.
-    for position in range(first + 4, 2 * first):
+    first = HEAD_BYTES + len(msgpack.packb([1, record_of(1)]))
+    # Everything of the second record; were its length believed when it is wrong, later commits would be cut off.
+    for position in range(first, 2 * first):
         data = bytearray(whole)
         data[position] ^= 1
         log.path.write_bytes(data)

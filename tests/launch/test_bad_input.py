@@ -21,7 +21,12 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str, str]] = {
     "too much memory": (("--envs", "100000", "--steps", "100000"), 4, "GiB free", "lower --envs"),
     "unknown graph": (("--graph", "circle"), 2, "unknown graph 'circle'", "ring"),
     "grid that does not fit": (("--graph", "grid:3x3"), 2, "grid:3x3 does not hold 8 agents", "ROWSxCOLUMNS"),
-    "limits of the wrong length": (("--set", "world.limit=[1.0, 2.0]"), 2, "2 cost limits for 8 agents", "one per agent"),
+    "limits of the wrong length": (
+        ("--set", "world.limit=[1.0, 2.0]"),
+        2,
+        "2 cost limits for 8 agents",
+        "one per agent",
+    ),
     "too few samples": (("--envs", "1", "--steps", "2"), 2, "too few", "raise --envs"),
     "groups that do not divide": (("--set", "world.groups=3"), 2, "do not split into 3 groups", "multiple of 3"),
     "no such configuration file": (("--config", "nowhere.toml"), 2, "nowhere.toml", "TOML"),

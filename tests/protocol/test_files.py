@@ -79,18 +79,19 @@ def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_appending_adds_to_the_end_and_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
+    sizes: list[int | str] = []
     fsync = os.fsync
 
     def watched_fsync(descriptor: int) -> None:
-        sizes.append(os.fstat(descriptor).st_size)
+        state = os.fstat(descriptor)
+        sizes.append("directory" if stat.S_ISDIR(state.st_mode) else state.st_size)
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     append_durably(tmp_path / "log", b"one")
     append_durably(tmp_path / "log", b"two")
     assert (tmp_path / "log").read_bytes() == b"onetwo"
-    assert sizes == [3, 6]
+    assert sizes == [3, "directory", 6]
 
 
 def test_leftovers_of_killed_writers_go_and_nothing_else(tmp_path: Path) -> None:

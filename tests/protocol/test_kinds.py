@@ -8,6 +8,7 @@ import pytest
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, role_of
 from scalmarl.protocol.kinds import (
     TABLE,
+    Rules,
     form,
     receivers,
     sent_by,
@@ -111,9 +112,14 @@ def test_nothing_but_turns_digests_and_commits_passes_the_coordinator() -> None:
     assert max(sizes) == 32
 
 
-def test_every_key_of_the_table_is_lawful() -> None:
-    keys = every_key(PATH)
-    assert all(is_lawful(PATH, key) for key in keys)
+def test_every_key_of_the_table_has_a_rule() -> None:
+    keys, rules = every_key(PATH), Rules(PATH)
+    for key in keys:
+        rule = rules.of(key.producer, key.kind, key.subject)
+        assert rule is not None
+        assert key.step < rule.steps == steps_of(PATH, key.kind)
+        assert ((rule.dtype, rule.shape), rule.receivers) == (form(PATH, key), receivers(PATH, key))
+        assert rule.payload_bytes == rule.dtype.itemsize * int(np.prod(rule.shape))
     # 4 agents: 8 observations, 8 states, 6 actions, 5 others and a grant each; the sim's done and the commit.
     assert len(set(keys)) == len(keys) == 4 * (8 + 8 + 6 + 5 + 1) + 2
 
@@ -128,15 +134,21 @@ def test_every_key_of_the_table_is_lawful() -> None:
         Key(4, Kind.STATE, 4, 0, 0),
         Key(SIM, Kind.OBSERVATION, 4, 0, 0),
         Key(0, Kind.STATE, 1, 0, 0),
-        Key(0, Kind.STATE, 0, 0, 8),
-        Key(0, Kind.ACTION, 0, 0, 6),
-        Key(0, Kind.TURN, 0, 0, 1),
         Key(0, 99, 0, 0, 0),  # type: ignore[arg-type]
     ],
-    ids=lambda key: f"{int(key.kind)}-{key.producer}-{key.subject}-{key.step}",
+    ids=lambda key: f"{int(key.kind)}-{key.producer}-{key.subject}",
 )
-def test_other_keys_are_not(key: Key) -> None:
-    assert not is_lawful(PATH, key)
+def test_other_keys_have_none(key: Key) -> None:
+    assert Rules(PATH).of(key.producer, key.kind, key.subject) is None
+
+
+def test_nonsense_does_not_grow_the_rules_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scalmarl.protocol.kinds.MOST_RULES", 10)
+    rules = Rules(PATH)
+    for subject in range(100):
+        assert rules.of(0, 77, subject) is None
+    assert len(rules._known) == 10
+    assert rules.of(0, Kind.STATE, 0) is not None
 
 
 def test_done_and_commit_alone_follow_the_file() -> None:

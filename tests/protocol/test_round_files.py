@@ -101,14 +101,14 @@ def test_every_flipped_byte_and_every_truncation_is_damage(files: RoundFiles) ->
     assert read_round_file(path, PLAN, 1, 3) == b"content"
 
 
-def test_a_damaged_file_is_set_aside_and_kept_for_a_look(files: RoundFiles) -> None:
+def test_a_damaged_oldest_file_stays_so_that_no_life_starts_from_a_newer_one(files: RoundFiles) -> None:
     files.write(3, b"content", {})
-    path = round_path(files.directory, 3)
-    path.write_bytes(b"")
-    with pytest.raises(DamagedFile):
-        files.read(3)
-    assert files.rounds() == []
-    assert path.with_suffix(".bad").exists()
+    files.write(4, b"content", {})
+    round_path(files.directory, 3).write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(DamagedFile):
+            files.read(files.rounds()[0])
+    assert files.rounds() == [3, 4]
 
 
 @pytest.mark.parametrize("stranger", ["run", "configuration", "process", "round"])

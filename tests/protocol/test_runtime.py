@@ -89,7 +89,7 @@ def said(runtime: Runtime, type_: MessageType) -> list[tuple[int, Key | None]]:
 def play(runtime: Runtime) -> Status:
     status = Status.RUNNING
     while status is Status.RUNNING:
-        status = runtime.advance(0.0)
+        status = runtime.advance()
     return status
 
 
@@ -104,15 +104,15 @@ def test_values_come_in_the_order_of_the_keys_whatever_the_order_of_arrival() ->
         got.extend(float(value.flat[0]) for value in values)
 
     runtime, _ = runtime_of(body)
-    assert runtime.advance(0.0) is Status.WAITING
+    assert runtime.advance() is Status.WAITING
     runtime.receive(heard(state(2), 22.0), 0.0)
-    assert runtime.advance(0.0) is Status.WAITING
+    assert runtime.advance() is Status.WAITING
     assert runtime.missing() == [state(0)]
     runtime.receive(heard(state(0), 20.0), 0.0)
-    assert runtime.advance(0.0) is Status.FINISHED
+    assert runtime.advance() is Status.FINISHED
     assert got == [20.0, 22.0]
     assert runtime.phase == "finished"
-    assert runtime.advance(0.0) is Status.FINISHED
+    assert runtime.advance() is Status.FINISHED
 
 
 def test_any_of_several_values_ends_the_wait() -> None:
@@ -125,10 +125,10 @@ def test_any_of_several_values_ends_the_wait() -> None:
         got.append((yield from arrived(state(0))))
 
     runtime, _ = runtime_of(body)
-    assert runtime.advance(0.0) is Status.WAITING
+    assert runtime.advance() is Status.WAITING
     assert runtime.missing() == [state(0), state(2)]
     runtime.receive(heard(state(2)), 0.0)
-    assert runtime.advance(0.0) is Status.FINISHED
+    assert runtime.advance() is Status.FINISHED
     assert got == [False, state(2), True, False]
 
 
@@ -141,12 +141,12 @@ def test_a_breath_and_a_file_pause_the_body_and_name_its_phase() -> None:
         digests.append((yield from checkpoint(0, b"content")))
 
     runtime, store = runtime_of(body)
-    assert (runtime.advance(0.0), runtime.phase) == (Status.RUNNING, "policy")
-    assert (runtime.advance(0.0), runtime.phase) == (Status.RUNNING, "saving")
+    assert (runtime.advance(), runtime.phase) == (Status.RUNNING, "policy")
+    assert (runtime.advance(), runtime.phase) == (Status.RUNNING, "saving")
     # What was put before is handed out before the file is written.
     assert len(drain(runtime)) == 2
     assert store.diary == []
-    assert runtime.advance(0.0) is Status.FINISHED
+    assert runtime.advance() is Status.FINISHED
     assert store.diary == [("write", 0)]
     assert digests == [hashlib.sha256(b"content").digest()]
 
@@ -182,13 +182,13 @@ def test_a_body_that_puts_what_the_table_does_not_have_ends_loudly(key: Key, val
 
     runtime, _ = runtime_of(body)
     with pytest.raises(LocalProtocolError, match="the table of kinds says"):
-        runtime.advance(0.0)
+        runtime.advance()
 
 
 def test_round_and_step_tell_where_the_body_is() -> None:
     runtime, _ = runtime_of(waits_for(state(0, 1, 3)))
     assert (runtime.round, runtime.step) == (0, 0)
-    runtime.advance(0.0)
+    runtime.advance()
     assert (runtime.round, runtime.step) == (1, 3)
 
 
@@ -197,7 +197,8 @@ def test_round_and_step_tell_where_the_body_is() -> None:
 
 def test_need_goes_out_after_50_ms_and_then_ever_later_up_to_a_second() -> None:
     runtime, _ = runtime_of(waits_for(state(0), state(2)))
-    runtime.advance(0.0)
+    runtime.advance()
+    runtime.deadline(0.0)
     asked = []
     for millisecond in range(5000):
         runtime.tick(millisecond / 1000)
@@ -209,14 +210,42 @@ def test_need_goes_out_after_50_ms_and_then_ever_later_up_to_a_second() -> None:
     assert asked == [50, 100, 200, 400, 800, 1600, 2600, 3600, 4600]
 
 
+def test_the_time_that_a_body_computes_is_nobodys_delay() -> None:
+    runtime, _ = runtime_of(waits_for(state(0)))
+    runtime.advance()
+    assert runtime.deadline(7.0) == pytest.approx(7.05)
+    runtime.tick(7.04)
+    assert drain(runtime) == []
+    runtime.tick(7.05)
+    assert said(runtime, MessageType.NEED)
+
+
+def test_what_was_said_cannot_be_changed_by_whoever_made_or_heard_it() -> None:
+    scratch = value_of(state(1), 3.0)
+
+    def body(round: int, content: bytes | None) -> Body:
+        yield from put(state(1), scratch)
+        scratch[:] = 9.0
+        yield from need(state(0))
+
+    runtime, _ = runtime_of(body)
+    runtime.advance()
+    (message,) = {id(out.message): out.message for out in drain(runtime)}.values()
+    assert message.value is not None
+    assert message.value.tobytes() == value_of(state(1), 3.0).tobytes()
+    with pytest.raises(ValueError, match="read-only"):
+        message.value[:] = 0.0
+
+
 def test_a_value_that_arrives_sets_the_wait_back_and_is_not_asked_for_again() -> None:
     runtime, _ = runtime_of(waits_for(state(0), state(2)))
-    runtime.advance(0.0)
+    runtime.advance()
+    runtime.deadline(0.0)
     for now in (0.05, 0.1, 0.2):
         runtime.tick(now)
     drain(runtime)
     runtime.receive(heard(state(0)), 0.3)
-    assert runtime.deadline() == pytest.approx(0.35)
+    assert runtime.deadline(0.3) == pytest.approx(0.35)
     runtime.tick(0.34)
     assert drain(runtime) == []
     runtime.tick(0.36)
@@ -229,22 +258,24 @@ def test_nothing_is_asked_while_nothing_is_missing() -> None:
             yield from breathe("thinking")
 
     runtime, _ = runtime_of(body)
-    runtime.advance(0.0)
+    runtime.advance()
     runtime.tick(1000.0)
-    assert runtime.deadline() is None
+    assert runtime.deadline(1000.0) is None
     assert drain(runtime) == []
 
 
 def test_a_missing_commit_is_asked_for_once() -> None:
     runtime, _ = runtime_of(waits_for(commit(0)))
-    runtime.advance(0.0)
+    runtime.advance()
+    runtime.deadline(0.0)
     runtime.tick(0.05)
     assert said(runtime, MessageType.NEED) == [(COORDINATOR, commit(0))]
 
 
 def test_the_coordinator_does_not_ask_itself() -> None:
     runtime, _ = runtime_of(waits_for(Key(0, Kind.TURN_DONE, 0, 0, 0)), me=COORDINATOR)
-    runtime.advance(0.0)
+    runtime.advance()
+    runtime.deadline(0.0)
     runtime.tick(0.05)
     assert said(runtime, MessageType.NEED) == [(0, Key(0, Kind.TURN_DONE, 0, 0, 0))]
 
@@ -255,7 +286,7 @@ def test_need_is_answered_with_the_value_as_a_repeat_or_not_at_all() -> None:
         yield from need(state(0))
 
     runtime, _ = runtime_of(body)
-    runtime.advance(0.0)
+    runtime.advance()
     first = drain(runtime)[0].message
     runtime.receive(Message(MessageType.NEED, 2, -1, state(1)), 0.0)
     (again,) = drain(runtime)
@@ -279,7 +310,7 @@ def test_the_coordinator_answers_what_it_does_not_hold_with_its_watermark() -> N
 
 def test_stale_duplicate_and_future_values_are_counted_and_dropped() -> None:
     runtime, _ = runtime_of(waits_for(state(0, 3)), files={3: b""})
-    runtime.advance(0.0)
+    runtime.advance()
     assert runtime.watermark == 2
     runtime.receive(heard(state(0, 2)), 0.0)
     runtime.receive(heard(state(0, 5)), 0.0)
@@ -407,9 +438,9 @@ def test_the_coordinators_own_file_is_the_commit() -> None:
         yield from breathe("next")
 
     runtime, _ = runtime_of(body, me=COORDINATOR)
-    runtime.advance(0.0)
+    runtime.advance()
     assert runtime.watermark == -1
-    runtime.advance(0.0)
+    runtime.advance()
     assert runtime.watermark == 0
     drain(runtime)
     runtime.receive(Message(MessageType.NEED, 1, -1, Key(COORDINATOR, Kind.GRANT, 1, 0, 0)), 0.0)
@@ -427,7 +458,7 @@ def test_a_process_begins_with_its_oldest_file() -> None:
         yield from need(state(0, round))
 
     runtime, store = runtime_of(body, files={4: b"file 4", 5: b"file 5"})
-    runtime.advance(0.0)
+    runtime.advance()
     assert opened == [(4, b"file 4")]
     assert runtime.watermark == 3
     assert store.diary == [("read", 4)]
@@ -477,7 +508,7 @@ def test_hello_is_answered_with_all_that_is_held_for_the_newcomer_above_its_wate
         yield from need(state(0, 1))
 
     runtime, _ = runtime_of(body)
-    runtime.advance(0.0)
+    runtime.advance()
     drain(runtime)
     runtime.receive(Message(MessageType.HELLO, 2, -1), 0.0)
     resent = drain(runtime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from scalmarl.sim_server.corridor import HALF_WIDTH, centre_line, is_too_near, offset, scale_for
 
 T = np.tan(np.pi / 6)

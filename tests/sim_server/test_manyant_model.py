@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 from mujoco.batch import Batch
+
 from scalmarl.sim_server.corridor import HALF_WIDTH, centre_line, scale_for
 from scalmarl.sim_server.manyant_model import BODIES, SUBSTEPS, build_model
 from scalmarl.sim_server.tasks import CONTROL_DT, JOINTS

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.tasks import LONGEST, TASKS, describe
 
