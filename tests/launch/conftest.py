@@ -18,7 +18,10 @@ from typing import Any
 import psutil
 import pytest
 
-SMALL = ("--agents", "3", "--kappa", "1", "--rounds", "5", "--envs", "4", "--steps", "24")
+ROUNDS = 40
+"""Enough that a command that is given after the first commit finds the run alive."""
+SIZE = ("--agents", "3", "--kappa", "1", "--envs", "4", "--steps", "24")
+SMALL = (*SIZE, "--rounds", str(ROUNDS))
 WITHIN_S = 120.0
 
 

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-SMALL = ("--agents", "3", "--kappa", "1", "--rounds", "5", "--envs", "4", "--steps", "24")
+ROUNDS = 40
+SIZE = ("--agents", "3", "--kappa", "1", "--envs", "4", "--steps", "24")
+SMALL = (*SIZE, "--rounds", str(ROUNDS))
 METRICS = {
     "round", "env_steps", "return_team", "cost_team", "cost_agent", "cost_limit", "lambda_agent", "kl_agent",
     "radius_agent", "bytes_agent", "wall_s", "sample_s", "update_s", "distance",
@@ -36,17 +38,17 @@ def first_sendings(scalmarl: Run, path: Path) -> tuple[list[dict[str, Any]], lis
 def test_a_run_ends_by_itself_and_says_what_it_did(calm: Any, scalmarl: Run) -> None:
     assert "standing still" in calm.words
     assert "kappa 1 hop: 2 to 3 of 3 agents visible" in calm.words
-    assert "finished after 5 of 5 rounds" in calm.words
+    assert f"finished after {ROUNDS} of {ROUNDS} rounds" in calm.words
     state = json.loads(scalmarl("ps", "--run", str(calm.path), "--json").stdout)
-    assert (state["schema"], state["state"], state["round"]) == (1, "finished", 5)
+    assert (state["schema"], state["state"], state["round"]) == (1, "finished", ROUNDS)
     assert [p["name"] for p in state["processes"]] == ["agent/0", "agent/1", "agent/2", "sim", "coordinator"]
     assert all(p["pid"] and p["state"] == "exited" and p["restarts"] == 0 for p in state["processes"])
 
 
 def test_metrics_have_a_line_per_round(calm: Any) -> None:
     lines = [json.loads(line) for line in (calm.path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["round"] for line in lines] == list(range(5))
-    assert [line["env_steps"] for line in lines] == [96 * (n + 1) for n in range(5)]
+    assert [line["round"] for line in lines] == list(range(ROUNDS))
+    assert [line["env_steps"] for line in lines] == [96 * (n + 1) for n in range(ROUNDS)]
     assert all(line.keys() >= METRICS and len(line["kl_agent"]) == 3 for line in lines)
     assert all(0 < kl <= 0.02 for line in lines for kl in line["kl_agent"]), "every turn moves, inside its radius"
 
@@ -137,7 +139,9 @@ def test_ctrl_c_ends_at_a_commit_and_a_killed_launcher_takes_everybody_along(sta
     launch.process.send_signal(signal.SIGINT)
     assert launch.end() == 130, launch.words
     again = start("interrupted", str(launch.path), command=("resume",))
-    again.wait_until(lambda state: len(state["processes"]) == 5 and all(p["pid"] for p in state["processes"]))
+    again.wait_until(
+        lambda state: state["state"] == "running" and any(p["state"] == "running" for p in state["processes"])
+    )
     again.process.kill()
     again.process.communicate()
     state = json.loads(scalmarl("ps", "--run", str(launch.path), "--json").stdout)
@@ -145,22 +149,24 @@ def test_ctrl_c_ends_at_a_commit_and_a_killed_launcher_takes_everybody_along(sta
 
 
 def test_a_finished_run_can_be_extended_and_taken_back(calm: Any, start: Any, scalmarl: Run) -> None:
-    longer = start("longer", *SMALL[:4], "--rounds", "3", *SMALL[6:])
+    longer = start("longer", *SIZE, "--rounds", "30")
     assert longer.end() == 0, longer.words
     nothing = scalmarl("resume", str(longer.path))
     assert nothing.returncode == 2
     assert "--rounds" in nothing.stderr
-    extended = start("longer", str(longer.path), "--rounds", "5", command=("resume",))
+    extended = start("longer", str(longer.path), "--rounds", str(ROUNDS), command=("resume",))
     assert extended.end() == 0, extended.words
     assert digest(scalmarl, longer.path) == digest(scalmarl, calm.path)
-    damaged = longer.path / "agents" / "001" / "000005.round"
+    damaged = longer.path / "agents" / "001" / f"{ROUNDS:06d}.round"
     data = bytearray(damaged.read_bytes())
     data[200] ^= 1
     damaged.write_bytes(data)
-    refused = scalmarl("resume", str(longer.path), "--rounds", "6")
+    refused = scalmarl("resume", str(longer.path), "--rounds", str(ROUNDS + 1))
     assert refused.returncode == 1
     assert str(damaged) in refused.stderr
-    assert "--from-round 4" in refused.stderr
-    back = start("longer", str(longer.path), "--from-round", "4", "--rounds", "5", command=("resume",))
+    assert f"--from-round {ROUNDS - 1}" in refused.stderr
+    back = start(
+        "longer", str(longer.path), "--from-round", str(ROUNDS - 1), "--rounds", str(ROUNDS), command=("resume",)
+    )
     assert back.end() == 0, back.words
     assert digest(scalmarl, longer.path) == digest(scalmarl, calm.path)
