@@ -85,6 +85,7 @@ def agent_body(me: int, plan: Plan, learner: RoundLearner, round: int, content: 
 def roll_out(me: int, plan: Plan, learner: RoundLearner, round: int) -> Generator[Effect, Any, None]:
     """T lockstep control steps of every group: observe, share the block with N_kappa, act."""
     neighbourhood = plan.neighbourhood(me)
+    yield from breathe("sampling")
     for step in range(plan.groups * (plan.steps + 1)):
         observation = yield from need(Key(SIM, Kind.OBSERVATION, me, round, step))
         block = learner.observe(step, observation)

@@ -90,7 +90,8 @@ class Foreground(Display):
         took = time.monotonic() - self._began
         restarts = sum(process["restarts"] for process in snapshot["processes"])
         self._out.print(
-            f"{ended} after {snapshot['round']} of {snapshot['rounds']} rounds in {took:.0f} s, {restarts} restarts",
+            f"{ended} after {snapshot['round']} of {snapshot['rounds']} rounds in {took:.0f} s, "
+            f"{restarts} restart{'' if restarts == 1 else 's'}",
             soft_wrap=True, highlight=False,
         )  # fmt: skip
         for command in self._next_commands(state):
@@ -145,10 +146,11 @@ class Foreground(Display):
         table = Table.grid(padding=(0, 2))
         for name, value in self._figures().items():
             table.add_row(Text(name, style="bold"), value)
-        done = self._snapshot.get("round", 0)
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=self._plan.rounds, completed=self._snapshot.get("round", 0), width=60))
         states = [process["state"] for process in self._snapshot.get("processes", [])]
         running = Text(f"{states.count('running')} of {len(states)} processes running", style="dim")
-        parts: list[RenderableType] = [ProgressBar(total=self._plan.rounds, completed=done, width=60), table, running]
+        parts: list[RenderableType] = [bar, table, running]
         parts += [Text(text, style="yellow") for text in (self._waits(), *self._notes) if text]
         return Group(*parts)
 

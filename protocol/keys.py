@@ -69,7 +69,14 @@ class Key(NamedTuple):
     round: int
     step: int
 
+    def words(self) -> str:
+        """For a reader who knows the round and the receiver: ``state of agent/3, step 52``."""
+        return f"{self.kind.name.lower()} of {process_name(self.producer)}{self._step_words()}"
+
+    def _step_words(self) -> str:
+        return f", step {self.step}" if self.kind in (Kind.OBSERVATION, Kind.STATE, Kind.ACTION) else ""
+
     def __str__(self) -> str:
         subject = "" if self.subject == self.producer else f" for {process_name(self.subject)}"
-        step = f", step {self.step}" if self.kind in (Kind.OBSERVATION, Kind.STATE, Kind.ACTION) else ""
-        return f"{self.kind.name.lower()} of {process_name(self.producer)}{subject}, round {self.round}{step}"
+        producer = process_name(self.producer)
+        return f"{self.kind.name.lower()} of {producer}{subject}, round {self.round}{self._step_words()}"

@@ -348,8 +348,8 @@ class Runtime:
 
 
 def describe_missing(keys: Sequence[Key]) -> str:
-    """What a process waits for, in words, for ``ps`` and the progress line."""
+    """What a process waits for, in words, for ``ps`` and the progress line, which tell the round beside it."""
     if not keys:
         return ""
     more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-    return f"{keys[0]}{more}"
+    return f"{keys[0].words()}{more}"

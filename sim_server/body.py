@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scalmarl.protocol.effects import Body, checkpoint, need, need_all, put
+from scalmarl.protocol.effects import Body, breathe, checkpoint, need, need_all, put
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
 from scalmarl.protocol.kinds import DIGEST_BYTES, Value
 from scalmarl.protocol.plan import Plan
@@ -43,6 +43,7 @@ def sim_body(plan: Plan, world: SteppedWorld, round: int, content: bytes | None)
         world.load(content)
     agents = range(plan.agents)
     while round < plan.rounds:
+        yield from breathe("sampling")
         for step in range(plan.groups * (plan.steps + 1)):
             group = step % plan.groups
             if step >= plan.groups:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -58,12 +60,12 @@ def test_it_rises_while_the_cost_is_above_the_limit_and_falls_to_exactly_0_below
     path = [0.0]
     for _ in range(30):
         path.append(stepped(path[-1], 20.0, 5.0))
-    assert all(after > before for before, after in zip(path, path[1:]))
+    assert all(after > before for before, after in pairwise(path))
     assert path[-1] == pytest.approx(30 * RATE)
     for _ in range(60):
         path.append(stepped(path[-1], 2.0, 5.0))
     falling = path[30:]
-    assert all(after < before or after == before == 0.0 for before, after in zip(falling, falling[1:]))
+    assert all(after < before or after == before == 0.0 for before, after in pairwise(falling))
     assert path[-1] == 0.0
     assert stepped(0.0, 2.0, 5.0) == 0.0
 

@@ -546,5 +546,5 @@ def test_a_replay_says_the_same_as_the_first_life() -> None:
 
 def test_what_is_missing_is_told_in_words() -> None:
     assert describe_missing([]) == ""
-    assert describe_missing([state(0, 2, 3)]) == "state of agent/0, round 2, step 3"
-    assert describe_missing([state(0), state(2), state(1)]) == "state of agent/0, round 0, step 0 and 2 more"
+    assert describe_missing([state(0, 2, 3)]) == "state of agent/0, step 3"
+    assert describe_missing([state(0), state(2), state(1)]) == "state of agent/0, step 0 and 2 more"
