@@ -1,7 +1,7 @@
 """One turn of the policy: PPO-clip on the mixed advantage, really bounded by the radius.
 
-Reading order follows the algorithm: mix what the neighbourhood published into one advantage (Eq. 18, with the repair of
-docs/theory: neighbours' rewards and costs count), multiply by the predecessors' ratios, take clipped steps (Eq. 20),
+Reading order follows the algorithm: mix what the neighbourhood published into one advantage (Eq. 18, repaired:
+neighbours' rewards and costs count), multiply by the predecessors' ratios, take clipped steps (Eq. 20),
 and go back when the mean KL leaves the radius.
 """
 

@@ -19,7 +19,7 @@ def supervise(path: Path, quiet: bool) -> int:
 
     from scalmarl.launch.config import resolve
     from scalmarl.launch.display import Display, Foreground
-    from scalmarl.launch.errors import MachineNotFit, UserProblem
+    from scalmarl.launch.errors import UserProblem, blame_machine
     from scalmarl.launch.records import read_lines
     from scalmarl.launch.report_problem import report_problem
     from scalmarl.launch.run_directory import RunDirectory, read_plan
@@ -35,9 +35,11 @@ def supervise(path: Path, quiet: bool) -> int:
         report_problem(problem)
         return int(problem.code)
     except OSError as error:
-        what = f"{error.strerror}: {error.filename or path}"
-        report_problem(MachineNotFit(what, f"free some space, then: scalmarl resume {path}"))
-        return int(MachineNotFit.code)
+        refused = blame_machine(error)
+        if refused is None:
+            raise
+        report_problem(refused)
+        return int(refused.code)
 
 
 if __name__ == "__main__":

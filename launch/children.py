@@ -18,6 +18,7 @@ import time
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Protocol
 
+from scalmarl.launch.errors import MachineNotFit
 from scalmarl.protocol.control import ControlChannel
 from scalmarl.protocol.keys import Role, role_of
 
@@ -103,10 +104,13 @@ class Nursery:
             except (EOFError, ConnectionError):
                 # The fork server died under our hands; multiprocessing starts another one at the next try.
                 time.sleep(0.1)
-        raise OSError(f"the fork server died {FORK_TRIES} times while it started an agent")
+        raise MachineNotFit(
+            f"the fork server died {FORK_TRIES} times while it started an agent",
+            "something kills it, often a lack of memory: see scalmarl doctor and the kernel's log, then resume the run",
+        )
 
     def start(self, process: int) -> Child:
-        """Start a process; it waits for its charge on the control channel. Raises ``OSError``."""
+        """Start a process; it waits for its charge on the control channel. Raises ``OSError``, ``MachineNotFit``."""
         ours, theirs = ControlChannel.pair()
         try:
             if role_of(process) is Role.AGENT:

@@ -17,11 +17,12 @@ from scalmarl.launch import bench_command, reading
 from scalmarl.launch.config import ALGORITHMS, Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
-from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem
+from scalmarl.launch.errors import MachineNotFit, TimedOut, TrainingFailed
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, create, find
 
 DETACH_WITHIN_S = 60.0
+STOP_WITHIN_S = 30.0
 run_option = click.option(
     "--run", "run_path", type=click.Path(path_type=Path), help="Run directory; default: the live or the latest run."
 )
@@ -106,13 +107,8 @@ def launch(
     label = f"{config.world.task.removeprefix('safe-')}{plan.agents}-k{plan.kappa}-s{plan.seed}"
     run = create(run_path, label)
     lock = run.take_lock()
-    try:
-        write_plan(run, planned)
-        run.write_state(first_state(plan.rounds, plan.config_hash))
-    except OSError as error:
-        raise MachineNotFit(
-            f"{run.path} cannot be written: {error.strerror}", "choose a --run on a writable disk"
-        ) from None
+    write_plan(run, planned)
+    run.write_state(first_state(plan.rounds, plan.config_hash))
     Console(stderr=True).print(banner(run, plan, config.run.graph, config.run.algo), highlight=False)
     hand_over(run, lock, detach)
 
@@ -204,10 +200,10 @@ def stop(run_path: Path | None, wait: bool) -> None:
     """End a run at its next commit (at the last one after 5 s); 'resume' continues it."""
     run = find(run_path)
     ask(run, {"command": "stop"})
-    deadline = time.monotonic() + 30.0
+    deadline = time.monotonic() + STOP_WITHIN_S
     while wait and run.is_live():
         if time.monotonic() > deadline:
-            raise UsageProblem(f"{run.path} has not ended after 30 s", "see: scalmarl ps")
+            raise TimedOut(f"{run.path} has not ended after {STOP_WITHIN_S:.0f} s", "see: scalmarl ps")
         time.sleep(0.05)
     click.echo(f"stopped; continue it: scalmarl resume {run.path}" if wait else "stopping")
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scalmarl.launch.errors import UsageProblem
 
 ALGORITHMS = ("scal-mappo-l",)
-DEFAULT_ROUNDS = 110
+DEFAULT_ROUNDS = 140
 """About three minutes on two cores with the other defaults."""
 
 Positive = Annotated[int, Field(ge=1)]

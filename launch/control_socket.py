@@ -6,11 +6,12 @@ import contextlib
 import json
 import selectors
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scalmarl.launch.errors import NoSuchRun, TrainingFailed, UsageProblem
+from scalmarl.launch.errors import NoSuchRun, TimedOut, UsageProblem
 from scalmarl.launch.run_directory import RunDirectory
 
 ANSWER_WITHIN_S = 10.0
@@ -71,9 +72,18 @@ class ControlServer:
         self._socket.close()
 
 
+def _state_with_address(run: RunDirectory) -> dict[str, Any]:
+    """``run.json``, once a launcher that is just starting has written its address there."""
+    deadline = time.monotonic() + ANSWER_WITHIN_S
+    while (state := run.read_state())["state"] == "running" and not state["control"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return state
+
+
 def ask(run: RunDirectory, request: dict[str, Any]) -> dict[str, Any]:
-    """Ask the launcher of a live run. Raises ``NoSuchRun`` when it is not live, ``UsageProblem`` when it refuses."""
-    state = run.read_state()
+    """Ask the launcher of a live run. Raises ``NoSuchRun`` when it is not live, ``UsageProblem`` when it refuses,
+    ``TimedOut`` when it does not answer."""
+    state = _state_with_address(run)
     if state["state"] != "running":
         raise NoSuchRun(
             f"{run.path} is not live (it reads {state['state']!r})", f"continue it with: scalmarl resume {run.path}"
@@ -86,7 +96,7 @@ def ask(run: RunDirectory, request: dict[str, Any]) -> dict[str, Any]:
             with client.makefile("rb") as lines:
                 answer: dict[str, Any] = json.loads(lines.readline() or b"{}")
     except TimeoutError:
-        raise TrainingFailed(
+        raise TimedOut(
             f"the launcher of {run.path} (pid {state['pid']}) did not answer within {ANSWER_WITHIN_S:.0f} s",
             f"see whether it is stopped or swapped out: ps -o pid,stat,cmd {state['pid']}",
         ) from None

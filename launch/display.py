@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scalmarl.launch.run_directory import RunDirectory
-from scalmarl.launch.summary import LAST_ROUNDS, agents_table, anchors, bytes_text, mean_of
+from scalmarl.launch.summary import LAST_ROUNDS, agents_table, anchors, bytes_text, each_cost, mean_of
 from scalmarl.protocol.plan import Plan
 
 REFRESH_S = 0.25
@@ -100,7 +100,7 @@ class Foreground(Display):
     def _next_commands(self, state: str) -> list[str]:
         run = f"--run {self._run.path}"
         if state == "failed":
-            return [f"scalmarl logs 0 {run}", f"scalmarl ps {run}", f"scalmarl resume {self._run.path}"]
+            return [f"scalmarl events {run}", f"scalmarl ps {run}", f"scalmarl resume {self._run.path}"]
         more = f" --rounds {2 * self._plan.rounds}" if state == "finished" else ""
         return [
             f"scalmarl traffic {run}",
@@ -121,17 +121,20 @@ class Foreground(Display):
         left = (self._plan.rounds - done) * elapsed / max(rounds_here, 1)
         steps_s = self._plan.samples * len(recent) / max(sum(x["wall_s"] for x in recent), 1e-9)
         ended = mean_of(recent, "return_team")
-        costs = line["cost_rate_agent"]
-        over = max(range(len(costs)), key=lambda agent: costs[agent] - _least(line["cost_limit"][agent]))
-        multipliers = [max(x) if isinstance(x, list) else x for x in line["lambda_agent"]]
+        worst = max(
+            (cost - limit, cost, limit, agent)
+            for agent, (costs, limits) in enumerate(zip(line["cost_estimate_agent"], line["cost_limit"]))
+            for cost, limit in zip(each_cost(costs), each_cost(limits))
+        )
+        multipliers = [x for row in line["lambda_agent"] for x in each_cost(row)]
         return {
             "round": f"{done}/{self._plan.rounds}",
             "env steps": f"{line['env_steps']:,}",
             "steps/s": f"{steps_s:,.0f}",
             "return": f"{mean_of(recent, 'return_rate') or 0.0:,.0f}"
-            + ("" if ended is None else f" ({ended:,.0f} ended)"),
+            + ("" if ended is None else f" (whole episodes {ended:,.0f})"),
             "distance": f"{mean_of(recent, 'distance_rate') or 0.0:.1f} m",
-            "worst cost": f"{costs[over]:.0f} of {_least(line['cost_limit'][over]):g} (agent {over})",
+            "worst cost": f"{worst[1]:.0f} of {worst[2]:g} (agent {worst[3]})",
             "multiplier": f"{min(multipliers):.2f} to {max(multipliers):.2f}",
             "bytes/agent": f"{bytes_text(min(line['bytes_agent']))} to {bytes_text(max(line['bytes_agent']))}",
             "restarts": str(sum(process["restarts"] for process in self._snapshot.get("processes", []))),
@@ -163,10 +166,6 @@ class Foreground(Display):
         names = ", ".join(f"{process['name']} ({process['state']})" for process in away)
         waiting = [f"{p['name']} waits for {p['waits_for']}" for p in processes if p["waits_for"] and p not in away]
         return f"{names} away; " + "; ".join(waiting[:2])
-
-
-def _least(limit: Any) -> float:
-    return float(min(limit)) if isinstance(limit, list) else float(limit)
 
 
 def _clock(seconds: float) -> str:

@@ -7,7 +7,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,10 +107,10 @@ def _files(agents: int) -> Iterator[Finding]:
 
 
 def _sockets(agents: int) -> Iterator[Finding]:
+    from scalmarl.launch.endpoint_book import socket_path_bytes
     from scalmarl.protocol.sockets import longest_ipc_path
 
-    with tempfile.TemporaryDirectory(prefix="scalmarl-") as directory:
-        longest = len(f"{directory}/{agents}.99999")
+    longest = socket_path_bytes(agents)
     good = longest <= longest_ipc_path()
     yield Finding(
         "ok" if good else "fail",

@@ -6,13 +6,25 @@ nobody else's, so a process beyond kappa hops has neither an endpoint nor a key 
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from scalmarl.launch.errors import UsageProblem
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.shell import Charge
-from scalmarl.protocol.sockets import KeyPair, longest_ipc_path, new_keys
+from scalmarl.protocol.sockets import KeyPair, new_keys
+
+_PREFIX = "scalmarl-"
+
+
+def private_directory() -> Path:
+    """A fresh directory for one launch's sockets, which nobody else can enter."""
+    return Path(tempfile.mkdtemp(prefix=_PREFIX))
+
+
+def socket_path_bytes(agents: int) -> int:
+    """The longest socket path of a launch with so many agents."""
+    return len(f"{tempfile.gettempdir()}/{_PREFIX}12345678/{agents}.99999")
 
 
 class EndpointBook:
@@ -24,12 +36,6 @@ class EndpointBook:
         self._keys: dict[int, KeyPair] = {process: new_keys() for process in plan.processes()}
         self._endpoints: dict[int, str] = {}
         self._version = 0
-        longest = len(str(private / f"{plan.agents}.99999"))
-        if transport == "ipc" and longest > longest_ipc_path():
-            raise UsageProblem(
-                f"the temporary directory {private} is too long for sockets ({longest} > {longest_ipc_path()} bytes)",
-                "set TMPDIR to a shorter one, or --set processes.transport=tcp",
-            )
 
     def charge(self, process: int, incarnation: int, rejoin: bool, run_directory: Path) -> Charge:
         """What one life of a process is told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -42,6 +43,32 @@ class MachineNotFit(UserProblem):
     """This machine cannot do it: memory, disk, ports, platform."""
 
     code = Exit.MACHINE_NOT_FIT
+
+
+_MACHINES_FAULT = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "choose a --run on a disk that you can write to",
+    errno.EACCES: "choose a --run on a disk that you can write to",
+    errno.EPERM: "choose a --run on a disk that you can write to",
+    errno.EMFILE: "raise the limit of open files, see: scalmarl doctor",
+    errno.ENFILE: "raise the limit of open files, see: scalmarl doctor",
+    errno.ENOMEM: "close other programs, or lower --agents or --envs",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u), or lower --agents",
+}
+
+
+def blame_machine(error: OSError) -> MachineNotFit | None:
+    """What the operating system refused, and the cure; ``None`` where the fault is not the machine's."""
+    cure = _MACHINES_FAULT.get(error.errno or 0)
+    where = f": {error.filename}" if error.filename else ""
+    return MachineNotFit(f"{error.strerror}{where}", f"{cure}; then try again, nothing is lost") if cure else None
+
+
+class TimedOut(UserProblem):
+    """Something that should have happened by now has not."""
+
+    code = Exit.TIMED_OUT
 
 
 class TrainingFailed(UserProblem):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import networkx as nx
 import psutil
 
 from scalmarl.launch.config import Config, Origins, to_toml
+from scalmarl.launch.endpoint_book import socket_path_bytes
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.files import write_durably
@@ -26,6 +28,8 @@ from scalmarl.protocol.graph import (
 )
 from scalmarl.protocol.keys import MAX_AGENTS
 from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.sockets import longest_ipc_path
+from scalmarl.protocol.streams import MOST
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.tasks import describe
 
@@ -75,6 +79,8 @@ def make_plan(config: Config, origins: Origins) -> Planned:
         what, _, hint = str(error).partition("; ")
         raise UsageProblem(what, hint or "see scalmarl launch --help") from None
     plan = _plan(config, task, graph, kappa)
+    _check_widths(plan)
+    _check_sockets(config)
     _check_memory(plan)
     return Planned(config, origins, graph, plan)
 
@@ -113,6 +119,26 @@ def _plan(config: Config, task: TaskSpec, graph: AgentGraph, kappa: int) -> Plan
         task=task,
         learner=learner,
     )
+
+
+def _check_widths(plan: Plan) -> None:
+    """What a random stream's key must be able to count (``protocol.streams``)."""
+    for what, count, bits in (
+        ("rounds (--rounds)", plan.rounds, "round"),
+        ("copies (--envs)", plan.copies, "process"),
+        ("steps of all groups (--steps x world.groups)", plan.groups * (plan.steps + 1), "step"),
+    ):
+        if count > MOST[bits]:
+            raise UsageProblem(f"{count:,} {what} are more than a random stream counts", f"use at most {MOST[bits]:,}")
+
+
+def _check_sockets(config: Config) -> None:
+    needed, there = socket_path_bytes(config.run.agents), longest_ipc_path()
+    if config.processes.transport == "ipc" and needed > there:
+        raise MachineNotFit(
+            f"the temporary directory {tempfile.gettempdir()} is too long for sockets ({needed} > {there} bytes)",
+            "set TMPDIR to a shorter one, or --set processes.transport=tcp",
+        )
 
 
 def memory_needed(plan: Plan) -> int:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from scalmarl.launch.errors import UserProblem
+from scalmarl.launch.errors import UserProblem, blame_machine
 
 
 def report_problem(problem: UserProblem, as_json: bool = False) -> None:
@@ -34,5 +34,11 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             # The reader of a pipe went away (``| head``): nothing is wrong, and nothing more can be said.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(0)
+        except OSError as error:
+            refused = blame_machine(error)
+            if refused is None:
+                raise
+            report_problem(refused, bool(kwargs.get("as_json")))
+            sys.exit(int(refused.code))
 
     return run

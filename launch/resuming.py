@@ -23,16 +23,19 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
     lock = run.take_lock()
     try:
         plan = read_plan(run)
-        committed = len(_commits(run))
-        if from_round is not None:
-            committed = go_back(run, plan, from_round, committed)
+        committed = len(_commits(run)) if from_round is None else from_round
         _check_versions(run, state)
-        plan = _with_rounds(run, plan, rounds, committed)
-        _check_files(run, plan, committed)
+        wanted = _check_rounds(run, plan, rounds, committed)
+        if from_round is None:
+            _check_files(run, plan, committed)
+        else:
+            go_back(run, plan, from_round)
+        if wanted != plan.rounds:
+            write_durably(run.plan, json.dumps({**plan.to_data(), "rounds": wanted}).encode())
+        run.write_state({**state, "state": "running", "reason": "", "rounds": wanted, "processes": []})
     except BaseException:
         os.close(lock)
         raise
-    run.write_state({**state, "state": "running", "reason": "", "rounds": plan.rounds, "processes": []})
     return lock
 
 
@@ -43,19 +46,15 @@ def _commits(run: RunDirectory) -> list[tuple[int, bytes]]:
         raise TrainingFailed(str(damage), "the commit log is small: put back a copy, or start a new run") from None
 
 
-def _with_rounds(run: RunDirectory, plan: Plan, rounds: int | None, committed: int) -> Plan:
+def _check_rounds(run: RunDirectory, plan: Plan, rounds: int | None, committed: int) -> int:
+    """The number of rounds that the run shall have."""
     wanted = plan.rounds if rounds is None else rounds
     if wanted <= committed:
         raise UsageProblem(
             f"{run.path} has committed {committed} rounds of {wanted}; nothing is left to do",
             f"extend it: scalmarl resume {run.path} --rounds {2 * committed}",
         )
-    if wanted != plan.rounds:
-        data = plan.to_data()
-        data["rounds"] = wanted
-        write_durably(run.plan, json.dumps(data).encode())
-        plan = Plan.from_data(data)
-    return plan
+    return wanted
 
 
 def _check_versions(run: RunDirectory, state: dict[str, object]) -> None:
@@ -103,8 +102,8 @@ def _archived(run: RunDirectory, plan: Plan) -> str:
     return f"scalmarl resume {run.path} --from-round {rounds[-1]}"
 
 
-def go_back(run: RunDirectory, plan: Plan, round: int, committed: int) -> int:
-    """Put every process back to the start of an archived round; returns the number of commits that are left."""
+def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
+    """Put every process back to the start of an archived round. Raises ``UserProblem`` before it changes anything."""
     if round not in archived_rounds(run, plan):
         there = ", ".join(str(r) for r in archived_rounds(run, plan)) or "none"
         raise UsageProblem(f"round {round} is not in the archive of {run.path}", f"archived rounds: {there}")
@@ -126,4 +125,3 @@ def go_back(run: RunDirectory, plan: Plan, round: int, committed: int) -> int:
                 path.unlink()
     forget_after(run, round)
     note_event(run, "back to round", rounds=round)
-    return round

@@ -9,8 +9,7 @@ from rich.table import Table
 
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory
-from scalmarl.launch.traffic import all_to_all_bytes, first_sendings
-from scalmarl.protocol.ledger import predicted
+from scalmarl.launch.traffic import all_to_all_bytes, first_sendings, neighbourhoods
 from scalmarl.protocol.plan import Plan
 
 LAST_ROUNDS = 10
@@ -42,7 +41,7 @@ def banner(run: RunDirectory, plan: Plan, graph_name: str, algorithm: str) -> Ta
     limits = sorted({limit for row in task.cost_limits for limit in row})
     rows = [
         ("task", f"{task.name}, reward {task.reward_mode}, cost {task.cost_mode}, limit {_range(limits)} per episode"),
-        ("agents", f"{plan.agents} processes, {algorithm}, graph {graph_name}"),
+        ("agents", f"{plan.agents} process{'' if plan.agents == 1 else 'es'}, {algorithm}, graph {graph_name}"),
         ("sight", visible_text(plan)),
         ("not local", "; ".join(task.nonlocal_facts) or "nothing"),
         *(("note", note) for note in task.notes),
@@ -97,27 +96,26 @@ def _number(value: float | None) -> str:
 def agents_table(run: RunDirectory, plan: Plan) -> Table:
     """Cost against limit, multiplier and bytes of every agent's neighbourhood."""
     lines = read_lines(run.metrics)[-LAST_ROUNDS:]
-    rounds, first = first_sendings(run)
     everybody = sum(all_to_all_bytes(plan, agent) for agent in range(plan.agents)) / plan.agents
     table = Table(title=f"neighbourhoods, wire bytes a round (all-to-all: {bytes_text(everybody)} per agent)")
     for name in ("agent", "hears", "cost", "limit", "mult.", "sent", "formula", "received"):
         table.add_column(name, justify="left" if name in ("agent", "hears") else "right", no_wrap=name != "hears")
-    for agent in range(plan.agents):
-        sent = sum(c.wire_bytes for (source, _, _), c in first.items() if source == agent)
-        received = sum(c.wire_bytes for (_, to, _), c in first.items() if to == agent)
-        costs = [line["cost_rate_agent"][agent] for line in lines]
+    rounds, first = first_sendings(run)
+    for agent, moved in enumerate(neighbourhoods(plan, rounds, first)):
+        costs = zip(*(each_cost(line["cost_estimate_agent"][agent]) for line in lines))
         table.add_row(
             str(agent),
             ", ".join(str(other) for other in plan.neighbours[agent]) or "nobody",
-            f"{sum(costs) / len(costs):.1f}" if costs else "-",
+            "/".join(f"{sum(cost) / len(cost):.1f}" for cost in costs) or "-",
             "/".join(f"{limit:g}" for limit in plan.task.cost_limits[agent]),
-            _multiplier(lines[-1]["lambda_agent"][agent]) if lines else "-",
-            bytes_text(sent / rounds) if rounds else "-",
-            bytes_text(sum(count.wire_bytes for count in predicted(plan, agent).values())),
-            bytes_text(received / rounds) if rounds else "-",
+            "/".join(f"{x:.2f}" for line in lines[-1:] for x in each_cost(line["lambda_agent"][agent])) or "-",
+            bytes_text(moved["per_round_bytes"]),
+            bytes_text(moved["predicted_bytes"]),
+            bytes_text(moved["received_bytes"] / max(rounds, 1)),
         )
     return table
 
 
-def _multiplier(value: Any) -> str:
-    return "/".join(f"{x:.2f}" for x in value) if isinstance(value, list) else f"{value:.2f}"
+def each_cost(value: Any) -> list[float]:
+    """A figure of one agent in ``metrics.jsonl``: a number where every agent has one cost, else a list per cost."""
+    return value if isinstance(value, list) else [value]

@@ -12,15 +12,13 @@ import selectors
 import shutil
 import signal
 import socket
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from scalmarl.launch.children import Child, Nursery
 from scalmarl.launch.control_socket import ControlServer
 from scalmarl.launch.display import Display
-from scalmarl.launch.endpoint_book import EndpointBook
+from scalmarl.launch.endpoint_book import EndpointBook, private_directory
 from scalmarl.launch.errors import Exit, UsageProblem
 from scalmarl.launch.records import RoundRecords, note_event
 from scalmarl.launch.restart_policy import Death, RestartPolicy
@@ -51,7 +49,7 @@ class Supervisor:
         self._policy = RestartPolicy()
         self._records = RoundRecords(run, plan)
         self._selector = selectors.DefaultSelector()
-        self._private = Path(tempfile.mkdtemp(prefix="scalmarl-"))
+        self._private = private_directory()
         self._book = EndpointBook(plan, str(settings["transport"]), self._private)
         self._committed = self._records.recorded - 1
         self._ready_s: float | None = None
@@ -150,8 +148,9 @@ class Supervisor:
         if message["type"] == "bound":
             for to, page in self._book.enter(watched.process, message["endpoint"]):
                 reader = self._watched[to].child
-                if reader is not None:
-                    reader.channel.send(page)
+                if reader is not None and not reader.channel.send(page):
+                    # It has not read for very long; without this page it would wait for ever, so it starts again.
+                    reader.signal(signal.SIGKILL)
         elif message["type"] == "failed":
             watched.error = message["error"]
             watched.beat = message
@@ -291,7 +290,7 @@ class Supervisor:
             # Killed, and started again by the ordinary rule for a death from outside.
             watched.child.signal(signal.SIGKILL)
         else:
-            watched.restarts += 1
+            watched.restarts += watched.start_at is None
             watched.start_at = time.monotonic()
         return {"process": watched.name}
 

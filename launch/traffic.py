@@ -74,8 +74,8 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
         for (to, kind), c in sorted(table.items())
         if kind == CONTROL
     ]
-    neighbourhoods = [_neighbourhood(plan, agent, rounds, first) for agent in range(plan.agents)]
-    return {"schema": SCHEMA, "rounds": rounds, "pairs": pairs, "neighbourhoods": neighbourhoods, "control": control}
+    rows = neighbourhoods(plan, rounds, first)
+    return {"schema": SCHEMA, "rounds": rounds, "pairs": pairs, "neighbourhoods": rows, "control": control}
 
 
 def _edges(run: RunDirectory) -> list[list[int]]:
@@ -89,6 +89,11 @@ def _edges(run: RunDirectory) -> list[list[int]]:
 def _repeats(total: Count | None, first: Count) -> int:
     # A round that is under way is in the totals and not yet in the first sendings of committed rounds.
     return max(0, total.wire_bytes - first.wire_bytes) if total else 0
+
+
+def neighbourhoods(plan: Plan, rounds: int, first: Pairs) -> list[dict[str, Any]]:
+    """Wire bytes of every agent, measured over ``rounds`` rounds, and by formula."""
+    return [_neighbourhood(plan, agent, rounds, first) for agent in range(plan.agents)]
 
 
 def _neighbourhood(plan: Plan, agent: int, rounds: int, first: Pairs) -> dict[str, Any]:

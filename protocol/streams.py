@@ -25,6 +25,8 @@ class Purpose(IntEnum):
 
 
 _FIELDS = (("process", 16), ("round", 24), ("step", 18), ("purpose", 6))
+MOST = {name: 1 << bits for name, bits in _FIELDS}
+"""How many of each a stream's key can tell apart."""
 
 
 def stream(seed: int, *, purpose: Purpose, process: int = 0, round: int = 0, step: int = 0) -> np.random.Generator:

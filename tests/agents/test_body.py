@@ -161,7 +161,7 @@ def test_the_keys_of_one_round_in_order() -> None:
         return ("need", [key(agent, kind, step) for agent in agents])
 
     before = sorted(predecessors(PLAN, 0)[3])
-    expected: list[Any] = [("checkpoint", 0)]
+    expected: list[Any] = [("checkpoint", 0), ("breathe", "sampling")]
     for step in range(3):
         expected += [("need", [(SIM, Kind.OBSERVATION, 3, 0, step)]), ("put", key(3, Kind.STATE, step))]
         expected.append(heard(Kind.STATE, (1, 2, 4), step))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mujoco.batch import Batch
 
-from scalmarl.sim_server.corridor import HALF_WIDTH, centre_line, scale_for
+from scalmarl.sim_server.corridor import FOLDS, HALF_WIDTH, centre_line, scale_for
 from scalmarl.sim_server.manyant_model import BODIES, SUBSTEPS, build_model
 from scalmarl.sim_server.tasks import CONTROL_DT, JOINTS
 
@@ -63,7 +63,8 @@ def test_walls_follow_the_corridor_and_touch_nothing(segments: int) -> None:
     scale = scale_for(segments)
     model = build_model(segments, scale)
     walls = [geom for geom in range(model.ngeom) if model.geom(geom).name.startswith("wall")]
-    assert len(walls) == 8
+    # One on either side of each straight piece: before the first fold, between the folds, after the last.
+    assert len(walls) == 2 * (len(FOLDS) + 1)
     for geom in walls:
         x, y, _ = model.geom_pos[geom]
         side = 1 if model.geom(geom).name.endswith("left") else -1

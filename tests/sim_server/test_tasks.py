@@ -57,7 +57,7 @@ def test_limits(limit: Any, limits: list[float], cost: str) -> None:
 )
 def test_errors_say_what_and_how_to_mend_it(arguments: tuple[Any, ...], what: str, how: str) -> None:
     name, agents, *options = arguments
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match="; ") as caught:
         describe(name, agents, **(options[0] if options else {}))
     before, separator, after = str(caught.value).partition("; ")
     assert separator
