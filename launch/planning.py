@@ -79,9 +79,9 @@ def make_plan(config: Config, origins: Origins) -> Planned:
         what, _, hint = str(error).partition("; ")
         raise UsageProblem(what, hint or "see scalmarl launch --help") from None
     plan = _plan(config, task, graph, kappa)
+    _check_memory(plan)
     _check_widths(plan)
     _check_sockets(config)
-    _check_memory(plan)
     return Planned(config, origins, graph, plan)
 
 

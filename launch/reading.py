@@ -155,6 +155,11 @@ def traffic(run_path: Path | None, as_json: bool) -> None:
     for kind, (messages, payload, wire, repeats) in kinds.items():
         ratio = f"{wire / payload:.3f}" if payload else "-"
         table.add_row(kind, f"{messages:,}", bytes_text(payload), bytes_text(wire), ratio, bytes_text(repeats))
+    whole = [sum(row[index] for row in kinds.values()) for index in range(4)]
+    table.add_row(
+        "all values", f"{whole[0]:,}", bytes_text(whole[1]), bytes_text(whole[2]),
+        f"{whole[2] / max(whole[1], 1):.3f}", bytes_text(whole[3]), style="bold",
+    )  # fmt: skip
     control = sum(row["wire_bytes"] for row in found["control"])
     table.add_row(
         "need, watermark, hello",

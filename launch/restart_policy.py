@@ -36,13 +36,18 @@ class Death:
             return True
         return self.code is not None and (self.code > 0 or -self.code in _OWN_SIGNALS)
 
+    @property
+    def signal(self) -> str | None:
+        """The name of the signal that ended the process, if one did."""
+        return signal.Signals(-self.code).name if self.code is not None and self.code < 0 else None
+
     def cause(self) -> str:
         """In words."""
         if self.error:
             return self.error
         if self.code is None:
             return "killed"
-        return signal.Signals(-self.code).name if self.code < 0 else f"exit code {self.code}"
+        return self.signal or f"exit code {self.code}"
 
 
 @dataclass

@@ -115,6 +115,7 @@ class Supervisor:
             if watched.start_at is not None and now >= watched.start_at:
                 self._start(watched)
             self._watch_for_stall(watched, now)
+            self._watch_for_wait(watched, now)
         if self._exit is None and self._stop_at is not None:
             waited = now - self._stop_at
             if self._committed >= self._stop_after or waited > COMMIT_GRACE_S:
@@ -196,11 +197,12 @@ class Supervisor:
             self._selector.unregister(child.channel)
         code = child.exit_code()
         child.release()
-        watched.child, watched.died_at = None, time.monotonic()
+        watched.child, watched.died_at, watched.is_missed = None, time.monotonic(), False
         self._book.gone(watched.process)
         death = Death(watched.process, code, watched.place, watched.error)
         note_event(
-            self.run_directory, "death", watched.name, pid=watched.pid, cause=death.cause(),
+            self.run_directory, "death", watched.name, pid=watched.pid, signal=death.signal,
+            code=None if death.signal else code, cause=death.cause(),
             round=death.place[0], step=death.place[1], phase=death.place[2],
         )  # fmt: skip
         if watched.hold:
@@ -223,9 +225,7 @@ class Supervisor:
             watched.state = "exited"
             self._exit = ("failed", Exit.TRAINING_FAILED, self._policy.diagnosis(death))
             return
-        watched.state = "restarting"
-        watched.restarts += 1
-        watched.start_at = watched.died_at + delay if watched.died_at is not None else 0.0
+        self._plan_restart(watched, time.monotonic() + delay)
         name = watched.name
         log = f"scalmarl logs {name} --previous --run {self.run_directory.path}"
         self.display.note(
@@ -234,6 +234,19 @@ class Supervisor:
         )
         if not delay:
             self._start(watched)
+
+    def _plan_restart(self, watched: Watched, at: float) -> None:
+        watched.state, watched.start_at = "restarting", at
+        watched.restarts += 1
+        note_event(self.run_directory, "restart", watched.name, pid=watched.pid, restarts=watched.restarts)
+
+    def _watch_for_wait(self, watched: Watched, now: float) -> None:
+        """Say once that the next commit waits for a process that is away."""
+        if watched.died_at is None or watched.state == "running" or watched.is_missed:
+            return
+        if now - watched.died_at > SUSPECT_S:
+            watched.is_missed = True
+            note_event(self.run_directory, "commit-wait", watched.name, round=self._committed + 1, state=watched.state)
 
     def _watch_for_stall(self, watched: Watched, now: float) -> None:
         if watched.child is None:
@@ -285,13 +298,11 @@ class Supervisor:
 
     def _bring_back(self, watched: Watched) -> dict[str, Any]:
         watched.hold = False
-        note_event(self.run_directory, "restart", watched.name, pid=watched.pid)
         if watched.child is not None:
             # Killed, and started again by the ordinary rule for a death from outside.
             watched.child.signal(signal.SIGKILL)
-        else:
-            watched.restarts += watched.start_at is None
-            watched.start_at = time.monotonic()
+        elif watched.start_at is None:
+            self._plan_restart(watched, time.monotonic())
         return {"process": watched.name}
 
     # ---- what others see ----

@@ -29,6 +29,7 @@ class Watched:
     start_at: float | None = None
     died_at: float | None = None
     hold: bool = False
+    is_missed: bool = False
 
     @property
     def name(self) -> str:
@@ -46,7 +47,7 @@ class Watched:
         self.incarnation = max([self.incarnation, *(int(path.name.split(".")[1]) for path in logs)]) + 1
         self.state = "starting" if self.died_at is None else "restarting"
         self.start_at, self.beat, self.beat_at = None, {}, time.monotonic()
-        self.suspected, self.error = False, ""
+        self.suspected, self.is_missed, self.error = False, False, ""
 
     def line(self, ended: bool) -> dict[str, Any]:
         """The process as ``ps`` and ``run.json`` show it."""

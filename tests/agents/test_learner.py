@@ -181,8 +181,9 @@ def test_seed_agent_and_what_was_seen_change_the_bits() -> None:
 
 def test_a_learner_that_was_loaded_goes_on_as_the_one_that_was_saved() -> None:
     one = new()
-    play(one, PLAN, 0)
-    saved = play(one, PLAN, 1).saved
+    play(one, PLAN, 0, told(PLAN, 0, cost=3.0))
+    saved = play(one, PLAN, 1, told(PLAN, 1, cost=3.0)).saved
+    assert arrays(saved)["multipliers"].all()
     two = new()
     play(two, PLAN, 0, told(PLAN, seed=9))
     two.load(saved)
@@ -305,12 +306,18 @@ def test_the_multiplier_rises_while_the_cost_is_above_the_limit_and_falls_to_0_b
     assert played.slack[:, 2].tolist() == [0.0, 0.0]
 
 
-def test_the_slack_is_the_limit_less_this_rounds_cost_per_episode() -> None:
-    given, valid = told(PLAN), valid_of(told(PLAN))
-    ended = int((given.observations[1:, :, -2:] != 0).any(axis=2).sum())
-    episodes = max(ended, valid.sum() / HORIZON)
+@pytest.mark.parametrize("horizon", [2, 1000], ids=["by steps", "by ends"])
+def test_the_slack_is_the_limit_less_this_rounds_cost_per_episode(horizon: int) -> None:
+    """An end that came with the first observation was counted in the round before."""
+    plan = replace(PLAN, task=replace(PLAN.task, horizon=horizon))
+    given = told(plan)
+    given.observations[0, 0, -1], given.observations[1, 0, -2:] = 1.0, 0.0
+    valid = valid_of(given)
+    ends = (given.observations[:, :, -2:] != 0).any(axis=2)
+    assert ends[1:].sum() < valid.sum() / 2
+    episodes = ends[1:].sum() if horizon == 1000 else valid.sum() / horizon
     costs = [given.observations[1:, :, 4 + j][valid].sum() / episodes for j in range(2)]
-    played = play(new(), PLAN)
+    played = play(Learner(plan, ME), plan, 0, given)
     np.testing.assert_allclose(played.slack[:, 0], LIMIT - np.array(costs), rtol=1e-5)
     assert played.slack[:, 1].tolist() == [1.0, 1.0]
     assert played.figures["cost_estimate"] == pytest.approx(costs)
@@ -444,6 +451,20 @@ def test_samples_of_a_finished_episode_do_not_count() -> None:
 
 
 # ---- critics and statistics ----
+
+
+def test_a_terminated_state_teaches_nothing() -> None:
+    """It is worth nothing and its sample is masked: its block moves neither policy nor critics, only statistics."""
+    given = told(PLAN)
+    final = given.observations[:, :, -2] != 0
+    final[-1] = False
+    assert final.any()
+    seen = given.observations.copy()
+    seen[:, :, :3][final] += 2.0
+    one, two = play(new(), PLAN, 0, given), play(new(), PLAN, 0, replace(given, observations=seen))
+    assert one.after_critics == two.after_critics
+    np.testing.assert_array_equal(one.turn, two.turn)
+    assert one.saved != two.saved
 
 
 @pytest.mark.parametrize("signal", [0, 1, 2], ids=["reward", "first cost", "second cost"])

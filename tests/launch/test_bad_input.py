@@ -19,6 +19,7 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str, str]] = {
     "typo in a key": (("--set", "learner.clipp=0.1"), 2, "learner.clipp (--set)", "did you mean 'learner.clip'"),
     "wrong type": (("--set", "learner.clip=wide"), 2, "learner.clip (--set)", "not 'wide'"),
     "too much memory": (("--envs", "100000", "--steps", "100000"), 4, "GiB free", "lower --envs"),
+    "more copies than streams": (("--envs", "70000", "--steps", "1", "--agents", "1"), 2, "random stream", "65,536"),
     "unknown graph": (("--graph", "circle"), 2, "unknown graph 'circle'", "ring"),
     "grid that does not fit": (("--graph", "grid:3x3"), 2, "grid:3x3 does not hold 8 agents", "ROWSxCOLUMNS"),
     "limits of the wrong length": (

@@ -87,6 +87,9 @@ def test_a_killed_process_comes_back_and_nothing_changes(name: str, calm: Any, s
     assert {other for other in before if after[other][0] != before[other]} == {name}, "the others keep their pids"
     assert digest(scalmarl, launch.path) == digest(scalmarl, calm.path)
     assert first_sendings(scalmarl, launch.path) == first_sendings(scalmarl, calm.path)
+    events = [json.loads(line) for line in (launch.path / "events.jsonl").read_text().splitlines()]
+    story = [(e["event"], e.get("signal")) for e in events if e["process"] == name]
+    assert story == [("start", None), ("death", "SIGKILL"), ("restart", None), ("start", None), ("back", None)]
 
 
 def test_everything_killed_at_once_comes_back(calm: Any, start: Any, scalmarl: Run) -> None:
@@ -96,6 +99,13 @@ def test_everything_killed_at_once_comes_back(calm: Any, start: Any, scalmarl: R
         os.kill(process["pid"], signal.SIGKILL)
     assert launch.end() == 0, launch.words
     assert digest(scalmarl, launch.path) == digest(scalmarl, calm.path)
+
+
+def test_two_launches_at_once_do_not_meet(calm: Any, start: Any, scalmarl: Run) -> None:
+    pair = [start(f"twin-{number}", *SMALL) for number in range(2)]
+    assert [launch.end() for launch in pair] == [0, 0], [launch.words for launch in pair]
+    found = [digest(scalmarl, launch.path) for launch in (calm, *pair)]
+    assert found[0] == found[1] == found[2]
 
 
 def test_kill_holds_an_agent_down_until_restart(calm: Any, start: Any, scalmarl: Run) -> None:
@@ -116,6 +126,7 @@ def test_kill_holds_an_agent_down_until_restart(calm: Any, start: Any, scalmarl:
     assert "agent/2, life 0" in log.stdout
     events = [json.loads(line)["event"] for line in (launch.path / "events.jsonl").read_text().splitlines()]
     assert {"launch", "start", "ready", "hold", "death", "restart", "back", "finished"} <= set(events)
+    assert events.count("restart") == 1
 
 
 def test_stop_then_resume_gives_the_same_bits(calm: Any, start: Any, scalmarl: Run) -> None:

@@ -275,6 +275,20 @@ def test_reset_is_next_step_and_ignores_the_action_even_one_that_is_not_finite()
     assert np.abs(fresh[:, :4]).max() <= 0.1 + 1e-6
 
 
+def test_contact_forces_after_a_reset_are_those_of_the_new_state() -> None:
+    """Copy 1 stands on its feet when it is truncated, after 100 steps."""
+    world = world_of(2, 2, horizon=200)
+    *_, last = still(world, 100, 2)
+    assert flags_of(last)[1][:, 1].all()
+    assert last[:, 1, 20:22].max() > 0.0
+    (fresh,) = still(world, 1, 2)
+    loop = PlainCopy.of(world, 1)
+    mujoco.mj_forward(loop.model, loop.data)
+    for segment in range(2):
+        feet = [loop.data.cfrc_ext[loop.model.body(f"foot_{n}_{segment}").id, 3:] for n in (1, 2)]
+        np.testing.assert_allclose(fresh[segment, 1, 20:22], [min(np.linalg.norm(f), 1.0) for f in feet], atol=1e-6)
+
+
 def test_a_start_depends_on_seed_copy_and_episode_and_on_nothing_else() -> None:
     def starts(seed: int, end: Callable[[ManyAntWorld], None]) -> tuple[Array, Array]:
         world = world_of(2, 2, seed=seed, horizon=NO_END)
