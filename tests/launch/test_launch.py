@@ -176,6 +176,10 @@ def test_a_finished_run_can_be_extended_and_taken_back(calm: Any, start: Any, sc
     assert refused.returncode == 1
     assert str(damaged) in refused.stderr
     assert f"--from-round {ROUNDS - 1}" in refused.stderr
+    before = sorted(path.stat().st_mtime_ns for path in longer.path.rglob("*.round"))
+    useless = scalmarl("resume", str(longer.path), "--from-round", str(ROUNDS - 1), "--rounds", "10")
+    assert useless.returncode == 2
+    assert sorted(path.stat().st_mtime_ns for path in longer.path.rglob("*.round")) == before, "refused, nothing lost"
     back = start(
         "longer", str(longer.path), "--from-round", str(ROUNDS - 1), "--rounds", str(ROUNDS), command=("resume",)
     )
