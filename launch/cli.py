@@ -109,7 +109,9 @@ def launch(
     lock = run.take_lock()
     write_plan(run, planned)
     run.write_state(first_state(plan.rounds, plan.config_hash))
-    Console(stderr=True).print(banner(run, plan, config.run.graph, config.run.algo), highlight=False)
+    name = "of the task" if config.run.graph == "task" else config.run.graph
+    graph = f"{name} ({planned.graph.number_of_edges()} edges)"
+    Console(stderr=True).print(banner(run, plan, graph, config.run.algo), highlight=False)
     hand_over(run, lock, detach)
 
 

@@ -132,9 +132,7 @@ def traffic(run_path: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(found))
         return
     console = Console()
-    table = Table(
-        title=f"bytes per neighbourhood and round, {found['rounds']} rounds (wire bytes with CURVE, no TCP/IP headers)"
-    )
+    table = Table(title=f"wire bytes per neighbourhood and round, {found['rounds']} rounds")
     for name in ("agent", "neighbourhood", "sent", "predicted", "received", "all-to-all would send"):
         table.add_column(name, justify="left" if name == "neighbourhood" else "right")
     for row in found["neighbourhoods"]:

@@ -32,8 +32,8 @@ def visible_text(plan: Plan) -> str:
     return f"kappa {plan.kappa} hop{'' if plan.kappa == 1 else 's'}: {seen} of {plan.agents} agents visible"
 
 
-def banner(run: RunDirectory, plan: Plan, graph_name: str, algorithm: str) -> Table:
-    """What is about to start."""
+def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str) -> Table:
+    """What is about to start; ``graph`` in words."""
     task = plan.task
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -41,7 +41,7 @@ def banner(run: RunDirectory, plan: Plan, graph_name: str, algorithm: str) -> Ta
     limits = sorted({limit for row in task.cost_limits for limit in row})
     rows = [
         ("task", f"{task.name}, reward {task.reward_mode}, cost {task.cost_mode}, limit {_range(limits)} per episode"),
-        ("agents", f"{plan.agents} process{'' if plan.agents == 1 else 'es'}, {algorithm}, graph {graph_name}"),
+        ("agents", f"{plan.agents} process{'' if plan.agents == 1 else 'es'}, {algorithm}, graph {graph}"),
         ("sight", visible_text(plan)),
         ("not local", "; ".join(task.nonlocal_facts) or "nothing"),
         *(("note", note) for note in task.notes),
