@@ -91,7 +91,9 @@ class ValueNormaliser:
         return max(float(np.sqrt(max(self.square - self.mean**2, 0.0))), self.std_floor)
 
     def moved(self, targets: NDArray[np.float64], weight: float) -> ValueNormaliser:
-        """The statistics after a round's raw targets."""
+        """The statistics after a round's raw targets; the same ones after a round without any."""
+        if not targets.size:
+            return self
         weight = max(weight, 1.0 / (self.rounds + 1))
         mean = self.mean + weight * (float(targets.mean()) - self.mean)
         square = self.square + weight * (float(np.square(targets).mean()) - self.square)

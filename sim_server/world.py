@@ -40,6 +40,11 @@ FEET = (BODIES.index("foot_1"), BODIES.index("foot_2"))
 _WIDTH = len(SEGMENT_ENTRIES)
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
+# MuJoCo would also write its warnings to MUJOCO_LOG.TXT in whatever directory the user is in; our log has them already.
+_LOG = mujoco.MjLogConfig.get()
+_LOG.logto_file = False
+_LOG.set()
+
 
 class World(Protocol):
     """What the sim server needs of a world; shapes as in the table of kinds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -452,6 +453,17 @@ def test_physics_that_is_not_finite_is_told_from_an_action_and_not_hidden_by_a_r
     world.batch.bind("qvel")[1, 4] = np.nan
     with pytest.raises(WorldBroken, match="the physics gave a number that is not finite; copy 1,"):
         list(still(world, 1, 3))
+
+
+def test_broken_physics_leaves_no_log_file_in_the_users_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    world = world_of(1, 1)
+    world.batch.bind("qvel")[0, 4] = np.nan
+    with pytest.raises(WorldBroken):
+        list(still(world, 1, 1))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_broken_copy_does_not_touch_the_others() -> None:
