@@ -147,8 +147,8 @@ class Learner:
             for h, j in turn_surrogates(self._plan, self._me)
         }
         rewards = [advantages[h][0].reshape(valid.shape).astype(np.float64) for h in sorted(advantages)]
-        # A team cost is one cost that everybody copies: charged once, by its owner.
-        charged = [self._me] if self._plan.task.cost_mode == "team" else sorted(advantages)
+        # A cost that everybody is given a copy of is charged once, by its owner.
+        charged = sorted(advantages) if self._plan.task.cost_mode == "local" else [self._me]
         costs = [(float(slacks[h][j, 2]), self._heard_costs[h, j]) for h in charged for j in range(self._plan.costs(h))]
         log_ratios = [turns[h][:samples].astype(np.float64) for h in sorted(turns)]
         factor = predecessor_factor(log_ratios, settings.log_factor_limit, samples)

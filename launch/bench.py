@@ -102,7 +102,7 @@ def sampling(agents: int, kappa: int, copies: list[int], pairs: int) -> dict[str
 
 
 def _raw(run: RunDirectory) -> float:
-    command = [sys.executable, "-m", "scalmarl.sim_server.raw_speed", str(run.plan), str(RAW_SECONDS)]
+    command = [sys.executable, "-m", "scalmarl.sim_server.speed", "raw", str(run.plan), str(RAW_SECONDS)]
     return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 

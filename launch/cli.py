@@ -17,9 +17,11 @@ from scalmarl.launch import bench_command, reading
 from scalmarl.launch.config import ALGORITHMS, Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
+from scalmarl.launch.env_command import env
 from scalmarl.launch.errors import MachineNotFit, TimedOut, TrainingFailed
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, create, find
+from scalmarl.protocol.task import TaskSpec
 
 DETACH_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
@@ -43,20 +45,31 @@ def main() -> None:
     """
 
 
+def _limits(ctx: click.Context, param: click.Parameter, text: str | None) -> float | list[float] | None:
+    """``5``, or ``5,5,10``: one number, or one per agent."""
+    if text is None:
+        return None
+    try:
+        limits = [float(word) for word in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a number like 5 nor a list like 5,5,10") from None
+    return limits[0] if len(limits) == 1 else limits
+
+
 _FLAGS = {
     "agents": "run.agents", "kappa": "run.kappa", "kappa_unit": "run.kappa_unit", "task": "world.task",
     "algo": "run.algo", "graph": "run.graph", "rounds": "run.rounds", "envs": "world.envs", "steps": "world.steps",
-    "seed": "run.seed", "schedule": "run.schedule", "order": "run.order", "segments": "world.segments",
-    "reward": "world.reward", "cost": "world.cost", "limit": "world.limit",
+    "seed": "run.seed", "schedule": "run.schedule", "order": "run.order", "reward": "world.reward",
+    "cost": "world.cost", "limit": "world.limit", "physics": "world.physics", "coupling": "world.coupling",
 }  # fmt: skip
 _DEFAULTS = Config()
 
 
 @main.command()
-@click.option("--agents", type=int, help=f"Number of agents, each its own process.  [default: {_DEFAULTS.run.agents}]")
+@click.option("--agents", type=int, help="Agents, each its own process.  [default: the task's partition, else 8]")
 @click.option("--kappa", type=int, help=f"Radius of a neighbourhood.  [default: {_DEFAULTS.run.kappa}]")
 @click.option("--kappa-unit", help="hops, or visible (agents seen, oneself included).  [default: hops]")
-@click.option("--task", help=f"The world.  [default: {_DEFAULTS.world.task}]")
+@click.option("--task", help=f"NAME or NAME:PARTITION, see env list.  [default: {_DEFAULTS.world.task}]")
 @click.option("--algo", help=f"One of: {', '.join(ALGORITHMS)}.  [default: {_DEFAULTS.run.algo}]")
 @click.option("--graph", help="task, path, ring, star, grid[:RxC], complete, or a file of edges.  [default: task]")
 @click.option("--rounds", type=int, help=f"Collect-and-update cycles.  [default: {_DEFAULTS.run.rounds}]")
@@ -65,10 +78,13 @@ _DEFAULTS = Config()
 @click.option("--seed", type=int, help=f"Seed of every random stream.  [default: {_DEFAULTS.run.seed}]")
 @click.option("--schedule", help="wavefront or serial; the bits are the same.  [default: wavefront]")
 @click.option("--order", help="Order of turns: colour, permutation or fixed.  [default: colour]")
-@click.option("--segments", type=int, help="Body segments per agent.  [default: 1]")
-@click.option("--reward", help="local or team.  [default: local]")
-@click.option("--cost", help="local or team.  [default: local]")
-@click.option("--limit", type=float, help="Cost limit per episode and agent.  [default: the task's]")
+@click.option("--reward", help="local or team.  [default: the task's]")
+@click.option("--cost", help="local, team or legacy (the published rule).  [default: the task's]")
+@click.option(
+    "--limit", callback=_limits, help="Cost limit per episode: 5, or one per agent: 5,5,10.  [default: the task's]"
+)
+@click.option("--physics", help="fast, or parity (the published integrator).  [default: fast]")
+@click.option("--coupling", type=float, help="Stiffness of the tendons between cheetahs, N/m.  [default: 0.1]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file, e.g. config.toml of another run.")
 @click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any parameter; repeatable.")
 @click.option("--help-config", is_flag=True, help="Print every parameter with its meaning and default, and exit.")
@@ -104,15 +120,21 @@ def launch(
     named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
     planned = make_plan(*resolve(file, assignments, named))
     config, plan = planned.config, planned.plan
-    label = f"{config.world.task.removeprefix('safe-')}{plan.agents}-k{plan.kappa}-s{plan.seed}"
+    label = f"{task_slug(plan.task)}-k{plan.kappa}-s{plan.seed}"
     run = create(run_path, label)
     lock = run.take_lock()
     write_plan(run, planned)
     run.write_state(first_state(plan.rounds, plan.config_hash))
     name = "of the task" if config.run.graph == "task" else config.run.graph
-    graph = f"{name} ({planned.graph.number_of_edges()} edges)"
+    edges = planned.graph.number_of_edges()
+    graph = f"{name} ({edges} edge{'' if edges == 1 else 's'})"
     Console(stderr=True).print(banner(run, plan, graph, config.run.algo), highlight=False)
     hand_over(run, lock, detach)
+
+
+def task_slug(task: TaskSpec) -> str:
+    """``manyant8x1``, ``cheetahs8``: a task in a directory's name."""
+    return task.name.removeprefix("safe-") + (task.partition or str(task.agents))
 
 
 def first_state(rounds: int, config_hash: str) -> dict[str, Any]:
@@ -213,3 +235,4 @@ def stop(run_path: Path | None, wait: bool) -> None:
 reading.add_to(main, run_option, json_option, guarded)
 main.add_command(bench_command.bench)
 main.add_command(doctor_command)
+main.add_command(env)

@@ -37,7 +37,7 @@ class RunConfig(Section):
     """Who takes part, and for how long."""
 
     algo: Literal["scal-mappo-l"] = Field("scal-mappo-l", description="algorithm")
-    agents: Positive = Field(8, description="number of agents, each its own process")
+    agents: Positive | None = Field(None, description="agents, each its own process; default: the partition's, else 8")
     kappa: int = Field(2, ge=0, description="radius of a neighbourhood")
     kappa_unit: Literal["hops", "visible"] = Field(
         "hops",
@@ -55,15 +55,24 @@ class RunConfig(Section):
 class WorldConfig(Section):
     """The physics and its task."""
 
-    task: str = Field("safe-manyant", description="task")
-    segments: Positive = Field(1, description="body segments per agent")
+    task: str = Field("safe-manyant", description="task, NAME or NAME:PARTITION; see scalmarl env list")
     envs: Positive = Field(64, description="copies of the world, stepped together")
     groups: Positive = Field(1, description="groups of copies stepped in turn, so that physics and policies overlap")
     steps: Positive = Field(64, description="control steps of each copy per round")
-    horizon: Positive = Field(1000, description="control steps after which an episode is truncated")
-    reward: Literal["local", "team"] = Field("local", description="own share of the reward, or the team's to everybody")
-    cost: Literal["local", "team"] = Field("local", description="own cost, or the team's to everybody")
-    limit: float | list[float] | None = Field(None, description="cost limit per episode: one, or one per agent")
+    horizon: Positive | None = Field(None, description="control steps of an episode; default: the task's")
+    reward: str | None = Field(
+        None, description="local (own share) or team (the team's to everybody); default: the task's"
+    )
+    cost: str | None = Field(
+        None, description="local (own), team (the team's to everybody) or legacy (as published); default: the task's"
+    )
+    limit: float | list[float] | None = Field(
+        None, description="cost limit per episode: one, or one per agent; default: the task's"
+    )
+    physics: str = Field("fast", description="fast (implicitfast integrator) or parity (the published one)")
+    coupling: float | None = Field(
+        None, description="stiffness of the tendons between cheetahs, N/m; 0 for none; default: 0.1"
+    )
     threads: Positive = Field(2, description="physics threads; they change no bit")
 
 

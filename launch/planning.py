@@ -31,7 +31,7 @@ from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.sockets import longest_ipc_path
 from scalmarl.protocol.streams import MOST
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.tasks import describe
+from scalmarl.sim_server.tasks import FAMILIES, describe
 
 AGENT_BYTES = 60 << 20
 """Measured private memory of an agent before its samples (``scalmarl bench memory``)."""
@@ -56,7 +56,7 @@ class Planned:
 def make_plan(config: Config, origins: Origins) -> Planned:
     """Check a configuration against the task and the machine, and plan it. Raises ``UserProblem``."""
     run, world = config.run, config.world
-    if run.agents > MAX_AGENTS:
+    if run.agents is not None and run.agents > MAX_AGENTS:
         raise UsageProblem(f"--agents {run.agents} is more than the protocol counts", f"use at most {MAX_AGENTS}")
     if world.envs % world.groups:
         raise UsageProblem(
@@ -70,19 +70,39 @@ def make_plan(config: Config, origins: Origins) -> Planned:
         )
     try:
         task = describe(
-            world.task, run.agents, segments=world.segments, reward=world.reward, cost=world.cost,
-            limit=world.limit, horizon=world.horizon,
+            world.task, run.agents, reward=world.reward, cost=world.cost, limit=world.limit, physics=world.physics,
+            horizon=world.horizon, coupling=world.coupling,
         )  # fmt: skip
         graph = _graph(run.graph, task)
         kappa = run.kappa if run.kappa_unit == "hops" else kappa_for_visible(graph, run.kappa)
     except ValueError as error:
         what, _, hint = str(error).partition("; ")
         raise UsageProblem(what, hint or "see scalmarl launch --help") from None
+    config = settled(config, task)
     plan = _plan(config, task, graph, kappa)
     _check_memory(plan)
     _check_widths(plan)
     _check_sockets(config)
     return Planned(config, origins, graph, plan)
+
+
+def settled(config: Config, task: TaskSpec) -> Config:
+    """The configuration with all that the task settled written out, so that equal runs have equal configurations."""
+    limits = [limit for own in task.cost_limits for limit in own]
+    world = {
+        "task": task.label,
+        "horizon": task.horizon,
+        "reward": task.reward_mode,
+        "cost": task.cost_mode,
+        "limit": limits[0] if len(set(limits)) == 1 else limits,
+        "coupling": task.parameters["coupling"] if FAMILIES[task.name].takes_coupling else None,
+    }
+    return config.model_copy(
+        update={
+            "run": config.run.model_copy(update={"agents": task.agents}),
+            "world": config.world.model_copy(update=world),
+        }
+    )
 
 
 def _graph(name: str, task: TaskSpec) -> AgentGraph:
@@ -133,6 +153,7 @@ def _check_widths(plan: Plan) -> None:
 
 
 def _check_sockets(config: Config) -> None:
+    assert config.run.agents is not None
     needed, there = socket_path_bytes(config.run.agents), longest_ipc_path()
     if config.processes.transport == "ipc" and needed > there:
         raise MachineNotFit(

@@ -40,7 +40,11 @@ def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str) -> Table:
     table.add_column()
     limits = sorted({limit for row in task.cost_limits for limit in row})
     rows = [
-        ("task", f"{task.name}, reward {task.reward_mode}, cost {task.cost_mode}, limit {_range(limits)} per episode"),
+        (
+            "task",
+            f"{task.label}, reward {task.reward_mode}, cost {task.cost_mode}, limit {_range(limits)} per episode, "
+            f"{task.physics} physics",
+        ),
         ("agents", f"{plan.agents} process{'' if plan.agents == 1 else 'es'}, {algorithm}, graph {graph}"),
         ("sight", visible_text(plan)),
         ("not local", "; ".join(task.nonlocal_facts) or "nothing"),
@@ -79,7 +83,8 @@ def anchors(run: RunDirectory, plan: Plan) -> Table:
         table.add_column(name, justify="left" if not name else "right")
     names = ("return_rate", "cost_rate_team", "distance_rate")
     table.add_row("first round", *(_number(mean_of(first, name)) for name in names))
-    table.add_row("standing still", _number(plan.task.standing_still_return), "0.0", "0.0")
+    still = (plan.task.standing_still_return, plan.task.standing_still_cost, plan.task.standing_still_distance)
+    table.add_row("standing still", *(_number(figure) for figure in still))
     table.add_row(f"last {len(last)} rounds", *(_number(mean_of(last, name)) for name in names))
     finished = ("return_team", "cost_team", "distance")
     table.add_row(

@@ -148,13 +148,15 @@ def toy_plan(
     agents = len(neighbours)
     costs = costs or [1 + agent % 2 for agent in range(agents)]
     task = TaskSpec(
-        name="toy", agents=agents, parameters={}, horizon=10, control_dt=0.1,
+        name="toy", partition="", agents=agents, parameters={}, physics="fast", source="", horizon=10, control_dt=0.1,
         block_sizes=tuple(2 + agent % 3 for agent in range(agents)),
         block_entries=tuple(tuple(f"entry {n}" for n in range(2 + agent % 3)) for agent in range(agents)),
         action_sizes=tuple(1 + agent % 2 for agent in range(agents)),
+        action_entries=tuple(tuple(f"motor {n}" for n in range(1 + agent % 2)) for agent in range(agents)),
         cost_names=tuple(tuple(f"cost {j}" for j in range(m)) for m in costs),
         cost_limits=tuple((5.0,) * m for m in costs),
-        edges=(), reward_mode="local", cost_mode="local", standing_still_return=0.0, initial_std=0.25,
+        edges=(), reward_mode="local", cost_mode="local", standing_still_return=0.0, standing_still_cost=0.0,
+        standing_still_distance=0.0, initial_std=0.25,
         nonlocal_facts=(), notes=(),
     )  # fmt: skip
     return Plan(

@@ -14,29 +14,42 @@ from typing import Any
 class TaskSpec:
     """One task, fully described.
 
-    ``block_sizes[i]`` numbers in agent i's observation block, ``action_sizes[i]`` in its action, ``cost_limits[i][j]``
-    is the limit on agent i's j-th undiscounted cost per episode. ``horizon`` is in control steps of ``control_dt``
-    seconds. ``edges`` is the natural agent graph. ``nonlocal_facts`` lists what is not local by the nature of the
-    world; ``notes`` what a user should know before reading a result.
+    ``name`` and ``partition`` name it, as in ``safe-ant:4x2``. ``block_sizes[i]`` numbers in agent i's observation
+    block, called ``block_entries[i]``; ``action_entries[i]`` names the actuators of its action, ``action_sizes[i]`` of
+    them; ``cost_limits[i][j]`` is the limit on agent i's j-th undiscounted cost per episode. ``horizon`` is in control
+    steps of ``control_dt`` seconds. ``edges`` is the natural agent graph. ``standing_still_*`` are what zero action
+    makes of a whole episode: team return, team cost, and metres travelled. ``nonlocal_facts`` lists what is not local
+    by the nature of the world; ``notes`` what a user should know before reading a result.
     """
 
     name: str
+    partition: str
     agents: int
     parameters: dict[str, Any]
+    physics: str
+    source: str
     horizon: int
     control_dt: float
     block_sizes: tuple[int, ...]
     block_entries: tuple[tuple[str, ...], ...]
     action_sizes: tuple[int, ...]
+    action_entries: tuple[tuple[str, ...], ...]
     cost_names: tuple[tuple[str, ...], ...]
     cost_limits: tuple[tuple[float, ...], ...]
     edges: tuple[tuple[int, int], ...]
     reward_mode: str
     cost_mode: str
     standing_still_return: float
+    standing_still_cost: float
+    standing_still_distance: float
     initial_std: float
     nonlocal_facts: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """``safe-ant:4x2``: what ``--task`` takes to mean this partition."""
+        return f"{self.name}:{self.partition}" if self.partition else self.name
 
     def to_data(self) -> dict[str, Any]:
         """Plain lists and dictionaries, for JSON and for the launch plan."""

@@ -1,14 +1,14 @@
-"""The folded corridor of the ant tasks: centre line, offset, and the one-sided cost. Pure NumPy.
+"""The folded corridor of the ant tasks: centre line, offset, and the cost of being near a wall. Pure NumPy.
 
-Source: the Safe MAMuJoCo corridor (zigzag of 30 degrees, period 80 m), with two repairs: a straight lead-in, so that a
-long body does not start in violation, and a one-sided cost, so that escaping through the wall is not rewarded.
-
-``scale`` stretches lengths along and across alike, so that a long rigid body meets a similar figure: slopes stay.
+Source: the Safe MAMuJoCo corridor (zigzag of 30 degrees, period 80 m). Two repairs, both undone by ``legacy``: a
+straight lead-in, so that a long body does not start in violation, and a one-sided cost, so that escaping through the
+wall is not rewarded.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 SLOPE = float(np.tan(np.pi / 6))
-HALF_WIDTH = 4.5
 MARGIN = 1.8
-FOLDS = (0.0, 20.0, 60.0, 100.0)
-"""Where the centre line turns (m, at scale 1): straight before the first and after the last."""
+"""Distance to a wall that costs (m, along y, at scale 1)."""
 PERIOD = 80.0
-_HEIGHTS = (0.0, 20.0 * SLOPE, -20.0 * SLOPE, 20.0 * SLOPE)
+FOLDS = (20.0, 60.0, 100.0)
+"""Where the centre line turns (m, at scale 1); after the last it is straight."""
+_FAR = 10_000.0
 LONGEST_ORIGINAL = 10
 """Segments up to which a rigid chain passes the folds of the original corridor; from then on it grows."""
 SIMILAR_TO = 8
@@ -33,24 +33,37 @@ def scale_for(segments: int) -> float:
     return 1.0 if segments <= LONGEST_ORIGINAL else segments / SIMILAR_TO
 
 
-def centre_line(x: Array, scale: float = 1.0) -> Array:
-    """y of the centre line at ``x`` (m), of the shape of ``x``; 0 before the first fold."""
-    turns, heights = _corners(scale)
-    y: Array = np.interp(x, turns, heights)
-    return y
+@dataclass(frozen=True)
+class Corridor:
+    """Walls at ``half_width`` to either side of the centre line, along y; ``scale`` stretches all lengths alike, so
+    that a long rigid body meets a similar figure: slopes stay."""
 
+    half_width: float
+    scale: float = 1.0
+    legacy: bool = False
 
-def offset(x: Array, y: Array, scale: float = 1.0) -> Array:
-    """y - y_c(x) in metres: vertical, not perpendicular (times cos 30 degrees for that)."""
-    return y - centre_line(x, scale)
+    @cached_property
+    def corners(self) -> tuple[Array, Array]:
+        """x and y of the centre line's turns, where it is followed from (m)."""
+        before = (-_FAR, -_FAR * SLOPE) if self.legacy else (0.0, 0.0)
+        x = np.array([before[0], *FOLDS])
+        y = np.array([before[1], FOLDS[0] * SLOPE, -FOLDS[0] * SLOPE, FOLDS[0] * SLOPE])
+        return self.scale * x, self.scale * y
 
+    def centre_line(self, x: Array) -> Array:
+        """y of the centre line at ``x`` (m), of the shape of ``x``."""
+        y: Array = np.interp(x, *self.corners)
+        return y
 
-def is_too_near(offset: Array, scale: float = 1.0) -> NDArray[np.bool_]:
-    """Whether a point is within 1.8 m (scaled) of a wall or beyond it; on the edge of that band it is not."""
-    near: NDArray[np.bool_] = np.abs(offset) > (HALF_WIDTH - MARGIN) * scale
-    return near
+    def offset(self, x: Array, y: Array) -> Array:
+        """y - y_c(x) in metres: vertical, not perpendicular (times cos 30 degrees for that)."""
+        return y - self.centre_line(x)
 
-
-@lru_cache(maxsize=16)
-def _corners(scale: float) -> tuple[Array, Array]:
-    return scale * np.array(FOLDS), scale * np.array(_HEIGHTS)
+    def is_too_near(self, offset: Array) -> NDArray[np.bool_]:
+        """Whether a point is within 1.8 m (scaled) of a wall or beyond it; on the edge of that band it is not.
+        ``legacy``: free again 1.8 m beyond the wall."""
+        away = np.abs(offset)
+        near: NDArray[np.bool_] = away > (self.half_width - MARGIN) * self.scale
+        if self.legacy:
+            near &= away < (self.half_width + MARGIN) * self.scale
+        return near

@@ -9,108 +9,120 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Copies = NDArray[np.int64]
+
+LENGTH, RETURN_TEAM, COST_TEAM, DISTANCE = range(4)
+"""Columns of ``Episodes.sums``; then every agent's return, and every agent's cost."""
+_OWN = 4
 
 
 class Episodes:
     """``E`` copies' episodes of at most ``horizon`` control steps.
 
-    Copy e starts at age floor(e * horizon / E), so that episodes end evenly; such a shortened first episode is left out
-    of the episode figures.
+    ``sums`` ``[E, 4 + 2 A]`` is what each copy's episode has amounted to so far. With ``staggered`` copy e starts at
+    age floor(e * horizon / E), so that episodes end evenly; such a shortened first episode is left out of the figures.
     """
 
-    def __init__(self, copies: int, agents: int, horizon: int) -> None:
-        self._agents, self._horizon, self._copies = agents, horizon, copies
+    def __init__(self, copies: int, agents: int, horizon: int, staggered: bool = True) -> None:
+        self._agents, self._horizon, self._copies, self._staggered = agents, horizon, copies, staggered
         self.number = np.full(copies, -1, np.int64)
-        self.age = np.zeros(copies, np.int64)
+        self.began_at = np.zeros(copies, np.int64)
         self.terminated = np.zeros(copies, bool)
         self.truncated = np.zeros(copies, bool)
-        self.shortened = np.zeros(copies, bool)
-        self.team_return, self.team_cost, self.distance = np.zeros(copies), np.zeros(copies), np.zeros(copies)
-        self.length = np.zeros(copies, np.int64)
-        self.cost = np.zeros((copies, agents))
+        self.sums = np.zeros((copies, _OWN + 2 * agents))
         self._forget()
 
     @property
-    def over(self) -> NDArray[np.bool_]:
+    def over(self) -> Bools:
         """``[E]``: the last observation ended an episode; the copy is reset at its next step."""
         return self.terminated | self.truncated
+
+    @property
+    def age(self) -> Array:
+        """``[E]``: control steps of the episode so far, a staggered start included."""
+        ages: Array = self.began_at + self.sums[:, LENGTH]
+        return ages
+
+    @property
+    def length(self) -> Array:
+        """``[E]``: control steps since the copy was reset."""
+        return self.sums[:, LENGTH]
 
     def begin(self, copies: Copies) -> None:
         """New episodes; the very first ones begin at staggered ages."""
         first = self.number[copies] < 0
         self.number[copies] += 1
-        self.age[copies] = np.where(first, copies * self._horizon // self._copies, 0)
-        self.shortened[copies] = self.age[copies] > 0
-        for sums in (self.team_return, self.team_cost, self.distance, self.length, self.cost):
-            sums[copies] = 0
+        self.began_at[copies] = np.where(first, copies * self._horizon // self._copies, 0) if self._staggered else 0
+        self.sums[copies] = 0.0
         self.terminated[copies] = self.truncated[copies] = False
 
-    def count(
-        self,
-        copies: slice,
-        resetting: NDArray[np.bool_],
-        team: Array,
-        cost: Array,
-        moved: Array,
-        fell: NDArray[np.bool_],
-    ) -> None:
-        """Enter one step of a group: team reward, costs ``[E/G, A]``, metres moved by the head, and who fell."""
-        counted = ~resetting
-        weight = counted.astype(np.float64)
-        worst = cost.max(axis=1)
-        self.age[copies] += counted
-        self.length[copies] += counted
-        self.team_return[copies] += team * weight
-        self.team_cost[copies] += worst * weight
-        self.distance[copies] += moved * weight
-        self.cost[copies] += cost * weight[:, None]
+    def count(self, copies: slice, resetting: Bools, rewards: Array, costs: Array, moved: Array, fell: Bools) -> None:
+        """Enter one step of a group: rewards and costs ``[E/G, A]``, metres travelled, and who fell. Copies that were
+        reset instead (``resetting``) are not counted; their rewards and costs are zeroed here."""
+        step = np.empty((len(moved), self.sums.shape[1]))
+        step[:, LENGTH] = 1.0
+        rewards.sum(axis=1, out=step[:, RETURN_TEAM])
+        costs.max(axis=1, out=step[:, COST_TEAM])
+        step[:, DISTANCE] = moved
+        step[:, _OWN : _OWN + self._agents] = rewards
+        step[:, _OWN + self._agents :] = costs
+        any_reset = resetting.any()
+        if any_reset:
+            step[resetting] = rewards[resetting] = costs[resetting] = 0.0
+            fell = fell & ~resetting
+        sums = self.sums[copies]
+        sums += step
+        self._round += step.sum(axis=0)
+        at_horizon = self.began_at[copies] + sums[:, LENGTH] >= self._horizon
         self.terminated[copies] = fell
-        self.truncated[copies] = counted & ~fell & (self.age[copies] >= self._horizon)
-        self._steps += int(counted.sum())
-        self._sums["return"] += float((team * weight).sum())
-        self._sums["cost_team"] += float((worst * weight).sum())
-        self._sums["distance"] += float((moved * weight).sum())
-        self._costs += (cost * weight[:, None]).sum(axis=0)
-        self._falls += int(fell.sum())
-        ended = np.arange(copies.start, copies.stop)[self.over[copies] & counted]
-        for copy in ended[~self.shortened[ended]]:
-            self._finished.append(
-                [
-                    self.team_return[copy],
-                    self.team_cost[copy],
-                    self.distance[copy],
-                    float(self.length[copy]),
-                    *self.cost[copy],
-                ]
-            )
+        self.truncated[copies] = at_horizon & ~fell & ~resetting if any_reset else at_horizon & ~fell
+        ended = np.flatnonzero(self.over[copies]) + copies.start
+        if len(ended):
+            self._falls += int(fell.sum())
+            whole = (self.number[ended] > 0) | (self.began_at[ended] == 0)
+            self._finished += [row.copy() for row in self.sums[ended[whole]]]
 
     def take_figures(self) -> dict[str, Any]:
         """Means over the whole episodes that ended since the last call (``None`` where none did), and rates."""
         means = np.mean(self._finished, axis=0).tolist() if self._finished else None
-        per_episode = self._horizon / max(self._steps, 1)
+        steps = int(self._round[LENGTH])
+        rates = (self._round * (self._horizon / max(steps, 1))).tolist()
         figures = {
             "episodes": len(self._finished),
-            "return_team": means[0] if means else None,
-            "cost_team": means[1] if means else None,
-            "distance": means[2] if means else None,
-            "length": means[3] if means else None,
-            "cost_agent": means[4:] if means else None,
-            "return_rate": self._sums["return"] * per_episode,
-            "cost_rate_team": self._sums["cost_team"] * per_episode,
-            "cost_rate_agent": (self._costs * per_episode).tolist(),
-            "distance_rate": self._sums["distance"] * per_episode,
-            "steps": self._steps,
+            "return_team": means[RETURN_TEAM] if means else None,
+            "cost_team": means[COST_TEAM] if means else None,
+            "distance": means[DISTANCE] if means else None,
+            "length": means[LENGTH] if means else None,
+            "cost_agent": means[_OWN + self._agents :] if means else None,
+            "return_rate": rates[RETURN_TEAM],
+            "cost_rate_team": rates[COST_TEAM],
+            "cost_rate_agent": rates[_OWN + self._agents :],
+            "distance_rate": rates[DISTANCE],
+            "steps": steps,
             "terminations": self._falls,
         }
         self._forget()
         return figures
 
+    def finished(self, copy: int) -> dict[str, Any]:
+        """What the episode of a copy, which is over, amounted to."""
+        sums = self.sums[copy].tolist()
+        return {
+            "length": int(sums[LENGTH]),
+            "return_team": sums[RETURN_TEAM],
+            "cost_team": sums[COST_TEAM],
+            "distance": sums[DISTANCE],
+            "return_agent": sums[_OWN : _OWN + self._agents],
+            "cost_agent": sums[_OWN + self._agents :],
+            "terminated": bool(self.terminated[copy]),
+            "truncated": bool(self.truncated[copy]),
+        }
+
     def _forget(self) -> None:
-        self._finished: list[list[float]] = []
-        self._sums = {"return": 0.0, "cost_team": 0.0, "distance": 0.0}
-        self._costs = np.zeros(self._agents)
-        self._steps = self._falls = 0
+        self._finished: list[Array] = []
+        self._round = np.zeros(self.sums.shape[1])
+        self._falls = 0
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything that outlives a round, for a snapshot."""
@@ -123,6 +135,4 @@ class Episodes:
         self._forget()
 
 
-_KEPT = (
-    "number", "age", "terminated", "truncated", "shortened", "team_return", "team_cost", "distance", "length", "cost",
-)  # fmt: skip
+_KEPT = ("number", "began_at", "terminated", "truncated", "sums")

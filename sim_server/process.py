@@ -12,7 +12,7 @@ from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import RoundFiles, SealRow
 from scalmarl.protocol.shell import Charge, Parts
 from scalmarl.sim_server.body import sim_body
-from scalmarl.sim_server.world import World, make_world
+from scalmarl.sim_server.world import World
 
 
 class SavedWorld:
@@ -43,9 +43,7 @@ def make_parts(plan: Plan, charge: Charge, seal: SealRow) -> Parts:
     """The sim server's body around its world, and its round files."""
 
     def make_body(round: int, content: bytes | None) -> Body:
-        world = make_world(
-            plan.task, copies=plan.copies, groups=plan.groups, seed=plan.seed, threads=plan.world_threads
-        )
+        world = World(plan.task, copies=plan.copies, groups=plan.groups, seed=plan.seed, threads=plan.world_threads)
         return sim_body(plan, SavedWorld(world), round, content)
 
     return Parts(make_body, RoundFiles(charge.run_directory, charge.process, plan, seal))

@@ -72,4 +72,4 @@ def test_the_hash_covers_what_decides_the_numbers_and_nothing_else(assignment: s
 
 
 def test_defaults_are_json() -> None:
-    assert json.loads(json.dumps(Config().model_dump()))["run"]["agents"] == 8
+    assert json.loads(json.dumps(Config().model_dump()))["run"]["kappa"] == 2

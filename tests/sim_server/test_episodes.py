@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scalmarl.sim_server.episodes import Episodes
+from scalmarl.sim_server.episodes import COST_TEAM, RETURN_TEAM, Episodes
 
 
 def begun(copies: int = 4, agents: int = 2, horizon: int = 8) -> Episodes:
@@ -19,17 +19,20 @@ def begun(copies: int = 4, agents: int = 2, horizon: int = 8) -> Episodes:
 def count(
     episodes: Episodes, team: Any = 0.0, cost: Any = 0.0, moved: Any = 0.0, fell: Any = (), copies: slice = slice(0, 4)
 ) -> np.ndarray:
-    """One step of a group as the world makes it; ``fell`` are copies. Returns who was reset instead."""
-    size, agents = copies.stop - copies.start, episodes.cost.shape[1]
+    """One step of a group as the world makes it; ``fell`` are copies, the agents share the team reward equally. Returns
+    who was reset instead."""
+    size, agents = copies.stop - copies.start, (episodes.sums.shape[1] - 4) // 2
     resetting = episodes.over[copies].copy()
     falls = np.zeros(size, bool)
     falls[[copy - copies.start for copy in fell]] = True
-    episodes.count(
-        copies, resetting, np.broadcast_to(team, size).astype(float),
-        np.broadcast_to(cost, (size, agents)).astype(float), np.broadcast_to(moved, size).astype(float), falls,
-    )  # fmt: skip
+    rewards = np.repeat(np.broadcast_to(team, size).astype(float)[:, None] / agents, agents, axis=1)
     if resetting.any():
         episodes.begin(np.flatnonzero(resetting) + copies.start)
+    episodes.count(
+        copies, resetting, rewards, np.broadcast_to(cost, (size, agents)).astype(float),
+        np.broadcast_to(moved, size).astype(float), falls,
+    )  # fmt: skip
+    assert not rewards[resetting].any()
     return resetting
 
 
@@ -123,14 +126,27 @@ def test_only_the_copies_of_the_group_are_counted() -> None:
     count(episodes, 1.0, 1.0, copies=slice(2, 4))
     assert episodes.length.tolist() == [0, 0, 1, 1]
     assert episodes.age.tolist() == [0, 2, 5, 7]
-    assert episodes.team_return.tolist() == [0.0, 0.0, 1.0, 1.0]
-    assert episodes.cost[:, 0].tolist() == [0.0, 0.0, 1.0, 1.0]
+    assert episodes.sums[:, RETURN_TEAM].tolist() == [0.0, 0.0, 1.0, 1.0]
+    assert episodes.sums[:, COST_TEAM].tolist() == episodes.sums[:, -1].tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_without_staggering_every_copy_starts_at_age_0() -> None:
+    episodes = Episodes(4, 2, 3, staggered=False)
+    episodes.begin(np.arange(4))
+    for _ in range(3):
+        count(episodes, [1.0, 2.0, 3.0, 4.0], [[0.0, 1.0]] * 4, 0.5)
+    assert episodes.truncated.all()
+    assert episodes.finished(2) == {
+        "length": 3, "return_team": 9.0, "cost_team": 3.0, "distance": 1.5, "return_agent": [4.5, 4.5],
+        "cost_agent": [0.0, 3.0], "terminated": False, "truncated": True,
+    }  # fmt: skip
+    assert episodes.take_figures()["episodes"] == 4
 
 
 def trial(episodes: Episodes, steps: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     for _ in range(steps):
-        resetting = episodes.over
+        resetting = episodes.over.copy()
         fell = np.flatnonzero((draw.random(4) < 0.1) & ~resetting)
         count(episodes, draw.normal(size=4), draw.random((4, 2)), draw.normal(size=4), fell)
 

@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 from mujoco.batch import Batch
 
-from scalmarl.sim_server.corridor import FOLDS, HALF_WIDTH, centre_line, scale_for
-from scalmarl.sim_server.manyant_model import BODIES, SUBSTEPS, build_model
-from scalmarl.sim_server.tasks import CONTROL_DT, JOINTS
+from scalmarl.sim_server.corridor import FOLDS, Corridor, scale_for
+from scalmarl.sim_server.manyant_model import BODIES, SUBSTEPS
+from scalmarl.sim_server.manyant_model import build_model as build
+from scalmarl.sim_server.manyant_task import CONTROL_DT, HALF_WIDTH, JOINTS
+
+
+def build_model(segments: int, scale: float = 1.0, physics: str = "fast") -> mujoco.MjModel:
+    return build(segments, Corridor(HALF_WIDTH, scale), physics)
 
 
 @pytest.mark.parametrize(("segments", "mass"), [(2, 4.13), (6, 19.47), (8, 27.14), (16, 57.83)])
@@ -64,12 +69,12 @@ def test_walls_follow_the_corridor_and_touch_nothing(segments: int) -> None:
     model = build_model(segments, scale)
     walls = [geom for geom in range(model.ngeom) if model.geom(geom).name.startswith("wall")]
     # One on either side of each straight piece: before the first fold, between the folds, after the last.
-    assert len(walls) == 2 * (len(FOLDS) + 1)
+    assert len(walls) == 2 * (len(FOLDS) + 2)
     for geom in walls:
         x, y, _ = model.geom_pos[geom]
         side = 1 if model.geom(geom).name.endswith("left") else -1
         # In the middle of a wall it is half a width away from the centre line, measured along y as the cost is.
-        assert y - centre_line(np.array([x]), scale)[0] == pytest.approx(side * HALF_WIDTH * scale)
+        assert y - Corridor(HALF_WIDTH, scale).centre_line(np.array([x]))[0] == pytest.approx(side * HALF_WIDTH * scale)
         assert model.geom_contype[geom] == model.geom_conaffinity[geom] == 0
     data = mujoco.MjData(model)
     for _ in range(100):

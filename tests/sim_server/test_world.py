@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scalmarl.sim_server.corridor import centre_line, scale_for
+from scalmarl.sim_server.corridor import Corridor, scale_for
 from scalmarl.sim_server.manyant_model import SUBSTEPS, build_model
+from scalmarl.sim_server.manyant_task import CONTROL_DT, HALF_WIDTH
 from scalmarl.sim_server.process import SavedWorld
-from scalmarl.sim_server.tasks import CONTROL_DT, describe
-from scalmarl.sim_server.world import ManyAntWorld, WorldBroken, make_world
+from scalmarl.sim_server.tasks import describe
+from scalmarl.sim_server.world import World, WorldBroken
 
 Array = NDArray[Any]
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -25,25 +26,31 @@ NO_END = 1_000_000
 
 
 def world_of(
-    agents: int = 3, copies: int = 4, groups: int = 1, seed: int = 0, threads: int = 1, **task: Any
-) -> ManyAntWorld:
-    spec = describe("safe-manyant", agents, **task)
-    return ManyAntWorld(spec, copies=copies, groups=groups, seed=seed, threads=threads)
+    agents: int = 3,
+    copies: int = 4,
+    groups: int = 1,
+    seed: int = 0,
+    threads: int = 1,
+    segments: int = 1,
+    **task: Any,
+) -> World:
+    spec = describe(f"safe-manyant:{agents}x{segments}", **task)
+    return World(spec, copies=copies, groups=groups, seed=seed, threads=threads)
 
 
-def random_actions(world: ManyAntWorld, steps: int, copies: int, seed: int = 0, spread: float = 0.5) -> Array:
+def random_actions(world: World, steps: int, copies: int, seed: int = 0, spread: float = 0.5) -> Array:
     """``[T, A, E, action size]``."""
     draw = np.random.default_rng(seed)
     return (spread * draw.normal(size=(steps, world.spec.agents, copies, world.spec.action_sizes[0]))).astype("f4")
 
 
-def sent(world: ManyAntWorld, groups: int = 1) -> Array:
+def sent(world: World, groups: int = 1) -> Array:
     """Everything that is sent now, ``[A, E, width]``."""
     agents = range(world.spec.agents)
     return np.stack([np.concatenate([world.observation(a, g) for g in range(groups)]) for a in agents])
 
 
-def run(world: ManyAntWorld, actions: Array, groups: int = 1) -> Iterator[Array]:
+def run(world: World, actions: Array, groups: int = 1) -> Iterator[Array]:
     """Step every group in turn; what was sent after each control step."""
     size = actions.shape[2] // groups
     for now in actions:
@@ -52,7 +59,7 @@ def run(world: ManyAntWorld, actions: Array, groups: int = 1) -> Iterator[Array]
         yield sent(world, groups)
 
 
-def still(world: ManyAntWorld, steps: int, copies: int) -> Iterator[Array]:
+def still(world: World, steps: int, copies: int) -> Iterator[Array]:
     return run(world, np.zeros((steps, world.spec.agents, copies, world.spec.action_sizes[0]), np.float32))
 
 
@@ -81,9 +88,10 @@ class PlainCopy:
     segments: int
 
     @classmethod
-    def of(cls, world: ManyAntWorld, copy: int) -> PlainCopy:
+    def of(cls, world: World, copy: int) -> PlainCopy:
         segments = world.spec.parameters["segments"]
-        model = build_model(world.spec.agents * segments, scale_for(world.spec.agents * segments))
+        body = world.spec.agents * segments
+        model = build_model(body, Corridor(HALF_WIDTH, scale_for(body)))
         data = mujoco.MjData(model)
         mujoco.mj_setState(model, data, world.batch.state[copy].copy(), STATE)
         return cls(model, data, world.spec.agents, segments)
@@ -119,14 +127,14 @@ class PlainCopy:
                 axes[local] = velocity.copy()
             names = [f"{joint}_{segment}" for joint in ("hip_1", "ankle_1", "hip_2", "ankle_2")]
             x, y, z = data.xpos[torso]
-            scale = scale_for(self.agents * self.segments)
+            corridor = Corridor(HALF_WIDTH, scale_for(self.agents * self.segments))
             heading = np.arctan2(rotation[1, 0], rotation[0, 0])
             feet = [np.linalg.norm(forces[model.body(f"foot_{n}_{segment}").id, 3:]) for n in (1, 2)]
             blocks.append(
                 [
                     *(data.joint(name).qpos[0] for name in names), *(data.joint(name).qvel[0] for name in names),
                     z, *rotation[:, 2], *axes[0][3:], *axes[1][:3], x / 5.0,
-                    y - float(centre_line(np.array([x]), scale)[0]), *np.minimum(feet, 1.0),
+                    y - float(corridor.centre_line(np.array([x]))[0]), *np.minimum(feet, 1.0),
                     np.cos(heading), np.sin(heading),
                 ]
             )  # fmt: skip
@@ -187,7 +195,7 @@ def test_an_action_beyond_the_motors_moves_no_more_but_is_paid_for() -> None:
 # ---- costs and ends ----
 
 
-def placed(world: ManyAntWorld, copy: int, y: float, yaw: float, x: float = -1.0, z: float = 0.75) -> None:
+def placed(world: World, copy: int, y: float, yaw: float, x: float = -1.0, z: float = 0.75) -> None:
     """Put the head there; before the corridor's first fold, so that its centre line is y = 0."""
     position, velocity = world.batch.bind("qpos"), world.batch.bind("qvel")
     position[copy, :7] = [x, y, z, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
@@ -291,7 +299,7 @@ def test_contact_forces_after_a_reset_are_those_of_the_new_state() -> None:
 
 
 def test_a_start_depends_on_seed_copy_and_episode_and_on_nothing_else() -> None:
-    def starts(seed: int, end: Callable[[ManyAntWorld], None]) -> tuple[Array, Array]:
+    def starts(seed: int, end: Callable[[World], None]) -> tuple[Array, Array]:
         world = world_of(2, 2, seed=seed, horizon=NO_END)
         first = sent(world)[:, :, :24]
         end(world)
@@ -425,7 +433,7 @@ def test_standing_still_returns_what_the_task_says(agents: int, segments: int, h
     copies = 8
     world = world_of(agents, copies, segments=segments, reward="team", horizon=NO_END)
     total = sum(reward_of(seen)[0].astype(np.float64) for seen in still(world, horizon, copies))
-    promised = describe("safe-manyant", agents, segments=segments, horizon=horizon).standing_still_return
+    promised = describe(f"safe-manyant:{agents}x{segments}", horizon=horizon).standing_still_return
     assert total.mean() == pytest.approx(promised, rel=0.03 if horizon >= 200 else 0.15)
 
 
@@ -444,7 +452,9 @@ def test_an_action_that_is_not_finite_is_refused_with_its_copy(bad: float) -> No
     world = world_of(2, 4, groups=2)
     actions = [np.zeros((2, 4), np.float32) for _ in range(2)]
     actions[1][1, 2] = bad
-    with pytest.raises(WorldBroken, match=r"safe-manyant: an action gave a number that is not finite; copy 3, .*step"):
+    with pytest.raises(
+        WorldBroken, match="safe-manyant:2x1: an action gave a number that is not finite; copy 3, "
+    ):
         world.step(1, actions)
 
 
@@ -482,4 +492,4 @@ def test_a_broken_copy_does_not_touch_the_others() -> None:
 @pytest.mark.parametrize(("copies", "groups"), [(5, 2), (2, 3), (4, 0)])
 def test_copies_must_fill_their_groups(copies: int, groups: int) -> None:
     with pytest.raises(ValueError, match="multiple of the groups"):
-        make_world(describe("safe-manyant", 2), copies=copies, groups=groups, seed=0, threads=1)
+        World(describe("safe-manyant", 2), copies=copies, groups=groups, seed=0, threads=1)

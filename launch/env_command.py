@@ -1,0 +1,299 @@
+"""``scalmarl env``: the tasks that a run can be made of, and how they start out before anybody has learnt anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import networkx as nx
+from rich.console import Console
+from rich.table import Table
+
+from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem
+from scalmarl.launch.report_problem import guarded
+from scalmarl.launch.run_directory import SCHEMA
+from scalmarl.protocol.task import TaskSpec
+from scalmarl.sim_server.tasks import FAMILIES, describe
+
+POLICIES = ("zero", "random")
+MOST_EPISODES = 4096
+GRAPHICS = ("egl", "osmesa", "glfw")
+"""Tried in this order, unless MUJOCO_GL names one."""
+PICTURE_WITHIN_S = 60.0
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+@click.group()
+def env() -> None:
+    """The tasks: what they are, and what they pay to nobody in particular.
+
+    \b
+    scalmarl env list
+    scalmarl env show safe-ant:4x2
+    scalmarl env rollout safe-manyant:8x1 --policy random --episodes 8
+    """
+
+
+def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What decides a task, as for ``launch``."""
+    for option in (
+        click.option("--coupling", type=float, help="Stiffness of the tendons between cheetahs, N/m."),
+        click.option("--physics", default="fast", show_default=True, help="fast, or parity (published integrator)."),
+        click.option("--cost", help="local, team or legacy.  [default: the task's]"),
+        click.option("--reward", help="local or team.  [default: the task's]"),
+        click.option("--agents", type=int, help="Number of agents, where the partition does not say it."),
+        click.argument("task"),
+    ):
+        command = option(command)
+    return command
+
+
+def wanted(task: str, **choices: Any) -> TaskSpec:
+    """The task of these options. Raises ``UsageProblem``."""
+    agents = choices.pop("agents", None)
+    try:
+        return describe(task, agents, **choices)
+    except ValueError as error:
+        what, _, hint = str(error).partition("; ")
+        raise UsageProblem(what, f"{hint}; see: scalmarl env list") from None
+
+
+# ---- list ----
+
+
+def listed() -> Iterator[TaskSpec]:
+    """Every task in its usual partitions."""
+    for family in FAMILIES.values():
+        for partition in family.partitions:
+            yield describe(f"{family.name}:{partition}" if partition else family.name)
+
+
+def graph_of(spec: TaskSpec) -> nx.Graph[int]:
+    """The agent graph."""
+    graph: nx.Graph[int] = nx.Graph()
+    graph.add_nodes_from(range(spec.agents))
+    graph.add_edges_from(spec.edges)
+    return graph
+
+
+def graph_words(spec: TaskSpec) -> str:
+    """``path``, ``complete``, or the number of edges and the diameter."""
+    graph = graph_of(spec)
+    if spec.agents == 1:
+        return "one agent"
+    if nx.is_tree(graph) and max(degree for _, degree in graph.degree) <= 2:
+        first = min(agent for agent, degree in graph.degree if degree == 1)
+        order = list(nx.dfs_preorder_nodes(graph, first))
+        return "path" if order == sorted(order) else f"path {'-'.join(map(str, order))}"
+    if len(spec.edges) == spec.agents * (spec.agents - 1) // 2:
+        return "complete"
+    kind = "tree" if nx.is_tree(graph) else f"{len(spec.edges)} edges"
+    return f"{kind}, diameter {nx.diameter(graph)}"
+
+
+def graph_lines(spec: TaskSpec) -> Iterator[str]:
+    """A drawing: of a tree as a tree, of any other graph as lists of neighbours."""
+    graph = graph_of(spec)
+    if nx.is_tree(graph):
+        ends = [agent for agent, degree in graph.degree if degree <= 1]
+        yield from nx.generate_network_text(graph, sources=ends[:1], ascii_only=True)
+        return
+    for agent in sorted(graph):
+        yield f"{agent}: {', '.join(str(other) for other in sorted(graph[agent]))}"
+
+
+def sizes(values: tuple[int, ...]) -> str:
+    """``25``, or ``25 to 27``."""
+    return str(values[0]) if min(values) == max(values) else f"{min(values)} to {max(values)}"
+
+
+def summary(spec: TaskSpec) -> dict[str, Any]:
+    """A row of the list."""
+    family = FAMILIES[spec.name]
+    return {
+        "task": spec.label,
+        "summary": family.summary,
+        "agents": spec.agents,
+        "graph": graph_words(spec),
+        "observation": list(spec.block_sizes),
+        "action": list(spec.action_sizes),
+        "reward_modes": list(family.rewards),
+        "cost_modes": list(family.costs),
+        "cost": list(spec.cost_names[0]),
+        "limit": family.limit,
+        "source": family.source,
+    }
+
+
+@env.command("list")
+@json_option
+@guarded
+def list_command(as_json: bool) -> None:
+    """Every task with agents, graph, sizes, cost, limit and source."""
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, "tasks": [summary(spec) for spec in listed()]}))
+        return
+    for family in FAMILIES.values():
+        click.echo(f"{family.name}: {family.summary}")
+        click.echo(f"  reward {'|'.join(family.rewards)}, cost {'|'.join(family.costs)}, limit {family.limit:g}")
+        click.echo(f"  from {family.source}")
+        table = Table.grid(padding=(0, 2))
+        for spec in (spec for spec in listed() if spec.name == family.name):
+            free = "" if spec.partition else ", or any number from 1 to 256"
+            table.add_row(
+                f"  :{spec.partition}" if spec.partition else " ", f"{spec.agents} agents{free}", graph_words(spec),
+                f"observes {sizes(spec.block_sizes)}", f"moves {sizes(spec.action_sizes)}",
+            )  # fmt: skip
+        Console().print(table, highlight=False)
+        click.echo()
+    click.echo("safe-manyant takes any AxS, A agents of S segments each. The first mode is the default.")
+    click.echo("All of one: scalmarl env show TASK")
+
+
+# ---- show ----
+
+
+@env.command()
+@task_options
+@click.option("--picture", type=click.Path(path_type=Path), help="Where to put the PNG.  [default: ./TASK.png]")
+@click.option("--no-picture", is_flag=True, help="Draw none.")
+@json_option
+@guarded
+def show(picture: Path | None, no_picture: bool, as_json: bool, **choices: Any) -> None:
+    """All of a task: its graph, blocks, actions, costs, what is not local, and a picture of its world.
+
+    The picture needs a graphics library and Pillow (the extra 'plot'); without them everything else is shown.
+    """
+    spec = wanted(**choices)
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, **summary(spec), **spec.to_data()}))
+    else:
+        _print_task(spec)
+    if picture is not None or not (no_picture or as_json):
+        drawn = _draw(spec, picture or Path(f"{spec.label.replace(':', '-')}.png"))
+        click.echo(f"picture: {drawn}", err=as_json)
+
+
+def _print_task(spec: TaskSpec) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    limits = sorted({limit for own in spec.cost_limits for limit in own})
+    words = {
+        "task": f"{spec.label}: {FAMILIES[spec.name].summary}",
+        "source": spec.source,
+        "agents": f"{spec.agents}, graph: {graph_words(spec)}",
+        "episode": f"{spec.horizon} control steps of {spec.control_dt:g} s, {spec.physics} physics",
+        "reward": f"{spec.reward_mode} (of {', '.join(FAMILIES[spec.name].rewards)})",
+        "cost": f"{spec.cost_names[0][0]}, {spec.cost_mode} (of {', '.join(FAMILIES[spec.name].costs)}), "
+        f"limit {' to '.join(f'{limit:g}' for limit in (limits if len(limits) == 1 else (limits[0], limits[-1])))} "
+        f"per episode and agent",
+        "parameters": ", ".join(f"{name} {value}" for name, value in spec.parameters.items()) or "none",
+        "standing still": f"return {spec.standing_still_return:,.1f}, cost {spec.standing_still_cost:,.1f}, "
+        f"distance {spec.standing_still_distance:.2f} m",
+        "not local": "; ".join(spec.nonlocal_facts) or "nothing",
+    }
+    for name, text in words.items():
+        table.add_row(name, text)
+    for note in spec.notes:
+        table.add_row("note", note)
+    console = Console()
+    console.print(table, highlight=False)
+    click.echo("\ngraph:")
+    for line in graph_lines(spec):
+        click.echo(f"  {line}")
+    for kind, entries in (("observes", spec.block_entries), ("moves", spec.action_entries)):
+        click.echo(f"\nagent 0 {kind} {len(entries[0])}:")
+        for number, entry in enumerate(entries[0]):
+            click.echo(f"  {number:>3}  {entry}")
+    if len(set(spec.block_sizes)) > 1:
+        click.echo(f"\nblock sizes of all agents: {', '.join(map(str, spec.block_sizes))}")
+
+
+def _draw(spec: TaskSpec, path: Path) -> str:
+    """Draw in a process of its own, with the first graphics library that works; what came of it, in words."""
+    if not path.parent.is_dir():
+        raise UsageProblem(f"{path.parent} is no directory", "give --picture a path in one that exists")
+    named = os.environ.get("MUJOCO_GL")
+    words = ""
+    for backend in (named,) if named else GRAPHICS:
+        done = _run_sim("picture", spec, str(path), graphics=backend)
+        if done.returncode == 0:
+            return str(path)
+        words = (done.stderr.strip().splitlines() or ["no word why"])[-1]
+    return f"none, no graphics library works here (the last said: {words})"
+
+
+def _run_sim(
+    module: str, spec: TaskSpec, *arguments: str, graphics: str = "disabled"
+) -> subprocess.CompletedProcess[str]:
+    """A module of the sim server in a process of its own: the command line computes nothing itself."""
+    with tempfile.TemporaryDirectory(prefix="scalmarl-env-") as directory:
+        file = Path(directory) / "task.json"
+        file.write_text(json.dumps(spec.to_data()), encoding="utf-8")
+        command = [sys.executable, "-m", f"scalmarl.sim_server.{module}", str(file), *arguments]
+        environment = {**os.environ, "MUJOCO_GL": graphics}
+        limit = PICTURE_WITHIN_S if module == "picture" else None
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=limit)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", f"no answer within {PICTURE_WITHIN_S:.0f} s")
+
+
+# ---- rollout ----
+
+
+@env.command()
+@task_options
+@click.option("--policy", type=click.Choice(POLICIES), default="random", show_default=True)
+@click.option("--episodes", type=click.IntRange(1, MOST_EPISODES), default=8, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--horizon", type=click.IntRange(1), help="Control steps of an episode.  [default: the task's]")
+@json_option
+@guarded
+def rollout(policy: str, episodes: int, seed: int, as_json: bool, **choices: Any) -> None:
+    """Whole episodes without learning: return, cost and length of each.
+
+    'zero' does nothing. 'random' draws a Gaussian of deviation 0.3655, the published initial policy, not clipped
+    before the control penalty.
+    """
+    spec = wanted(**choices)
+    done = _run_sim("rollout", spec, policy, str(episodes), str(seed))
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no word why"])[-1]
+        kind = TrainingFailed if "WorldBroken" in last else MachineNotFit
+        raise kind(f"the rollout of {spec.label} failed: {last}", "see: scalmarl doctor")
+    found = json.loads(done.stdout)
+    if as_json:
+        document = {"schema": SCHEMA, "task": spec.label, "policy": policy, "seed": seed, "episodes": found}
+        click.echo(json.dumps(document))
+        return
+    _print_episodes(spec, policy, found)
+
+
+def _print_episodes(spec: TaskSpec, policy: str, found: list[dict[str, Any]]) -> None:
+    table = Table(title=f"{spec.label}, {policy} policy")
+    for name in ("episode", "length", "return", "cost", "distance (m)", "cost of each agent", "end"):
+        table.add_column(name, justify="left" if name in ("cost of each agent", "end") else "right")
+    for number, episode in enumerate(found):
+        costs = [f"{cost:g}" for cost in episode["cost_agent"]]
+        table.add_row(
+            str(number), str(episode["length"]), f"{episode['return_team']:,.1f}", f"{episode['cost_team']:g}",
+            f"{episode['distance']:.2f}", " ".join(costs[:16]) + (" ..." if len(costs) > 16 else ""),
+            "terminated" if episode["terminated"] else "truncated",
+        )  # fmt: skip
+    count = len(found)
+    means = [
+        sum(episode[name] for episode in found) / count for name in ("length", "return_team", "cost_team", "distance")
+    ]
+    table.add_row(
+        "mean", f"{means[0]:.1f}", f"{means[1]:,.1f}", f"{means[2]:.1f}", f"{means[3]:.2f}", "", "", style="bold"
+    )
+    Console().print(table)

@@ -1,0 +1,129 @@
+"""``safe-ant``: one ant in a corridor, its joints shared out among agents, described without MuJoCo."""
+
+from __future__ import annotations
+
+import itertools
+
+from scalmarl.protocol.task import TaskSpec
+from scalmarl.sim_server.task_family import (
+    PRESENCE,
+    Choice,
+    Family,
+    Joints,
+    first_with,
+    fixed_partitions,
+    quotient_edges,
+)
+
+CONTROL_DT = 0.05
+HALF_WIDTH = 5.0
+INITIAL_STD = 0.3655
+LEGS = (1, 2, 3, 4)
+"""Front left (+, +), (-, +), (-, -), (+, -): the signs of a leg's place."""
+JOINTS: Joints = tuple(f"{joint}_{leg}" for leg in LEGS for joint in ("hip", "ankle"))
+JOINT_EDGES = (
+    *((f"hip_{leg}", f"ankle_{leg}") for leg in LEGS),
+    *itertools.combinations((f"hip_{leg}" for leg in LEGS), 2),
+)
+
+
+def _legs(*legs: int) -> Joints:
+    return tuple(joint for joint in JOINTS if int(joint[-1]) in legs)
+
+
+PARTITIONS: dict[str, tuple[Joints, ...]] = {
+    "4x2": tuple(_legs(leg) for leg in LEGS),
+    "2x4": (_legs(1, 2), _legs(3, 4)),
+    "2x4d": (_legs(1, 3), _legs(2, 4)),
+    "8x1": tuple((joint,) for joint in JOINTS),
+}
+ROOT_ENTRIES = (
+    "height z (m)",
+    *(f"up vector {axis}, world frame" for axis in "xyz"),
+    *(f"linear velocity {axis} (m/s), world frame" for axis in "xyz"),
+    *(f"angular velocity {axis} (rad/s), body frame" for axis in "xyz"),
+    "progress x / 5 (m)",
+    "offset from the corridor's centre line (m)",
+    "cosine of heading",
+    "sine of heading",
+)
+FEATURES = (
+    *(f"{joint} position (rad)" for joint in JOINTS),
+    *(f"{joint} speed (rad/s)" for joint in JOINTS),
+    *(f"contact force on the limb of {joint}, clipped at 1 (N)" for joint in JOINTS),
+    *ROOT_ENTRIES,
+    PRESENCE,
+)
+
+
+def describe(choice: Choice) -> TaskSpec:
+    """See ``tasks.describe``."""
+    owners = PARTITIONS[choice.partition]
+    blocks = tuple(
+        (
+            *(f"{joint} position (rad)" for joint in joints),
+            *(f"{joint} speed (rad/s)" for joint in joints),
+            *(f"contact force on the limb of {joint}, clipped at 1 (N)" for joint in joints),
+            *ROOT_ENTRIES,
+            PRESENCE,
+        )
+        for joints in owners
+    )
+    speed = (
+        "every agent is given the team reward"
+        if choice.reward == "team"
+        else "the torso's speed is in every agent's reward, each with an equal share"
+    )
+    cost = (
+        "a fall costs every agent 1"
+        if choice.cost == "local"
+        else "the cost is the torso's: one number, given to every agent"
+    )
+    return TaskSpec(
+        name="safe-ant",
+        partition=choice.partition,
+        agents=len(owners),
+        parameters={},
+        physics=choice.physics,
+        source=FAMILY.source,
+        horizon=choice.horizon,
+        control_dt=CONTROL_DT,
+        block_sizes=tuple(len(block) for block in blocks),
+        block_entries=blocks,
+        action_sizes=tuple(len(joints) for joints in owners),
+        action_entries=owners,
+        cost_names=(("corridor",),) * len(owners),
+        cost_limits=tuple((limit,) for limit in choice.limits),
+        edges=quotient_edges(owners, JOINT_EDGES),
+        reward_mode=choice.reward,
+        cost_mode=choice.cost,
+        standing_still_return=STANDING_STILL * choice.horizon,
+        standing_still_cost=0.0,
+        standing_still_distance=0.0,
+        initial_std=INITIAL_STD,
+        nonlocal_facts=(
+            "a fall of the body ends the episode for every agent",
+            "the torso is one body: its height, tilt, heading, velocity and offset show in every block, whatever kappa",
+            speed,
+            cost,
+        ),
+        notes=(),
+    )
+
+
+STANDING_STILL = 0.994
+"""A step: 1 for being alive, less its contact cost."""
+
+FAMILY = Family(
+    name="safe-ant",
+    summary="one ant, its joints shared out among agents, walks along a folded corridor",
+    source="Ant of Safe MAMuJoCo; the robot is Gymnasium's ant",
+    partitions=tuple(PARTITIONS),
+    agents_of=fixed_partitions("safe-ant", PARTITIONS),
+    partition_for=first_with(PARTITIONS),
+    rewards=("team", "local"),
+    costs=("team", "local", "legacy"),
+    limit=5.0,
+    horizon=1000,
+    describe=describe,
+)

@@ -1,0 +1,84 @@
+"""``safe-ant``: one ant in a folded corridor, its joints shared out among agents."""
+
+from __future__ import annotations
+
+import numpy as np
+from mujoco.batch import Batch
+
+from scalmarl.protocol.task import TaskSpec
+from scalmarl.sim_server.ant_model import SUBSTEPS, build_model
+from scalmarl.sim_server.ant_scene import AntScene, Floats, heading
+from scalmarl.sim_server.ant_task import FEATURES, HALF_WIDTH, JOINTS
+from scalmarl.sim_server.corridor import Corridor
+from scalmarl.sim_server.scene import Array, Bools, Owned
+
+_MOVED = {"hip": "thigh", "ankle": "foot"}
+"""The limb that a joint moves."""
+N = len(JOINTS)
+
+
+def _limb(joint: str) -> str:
+    kind, leg = joint.split("_")
+    return f"{_MOVED[kind]}_{leg}"
+
+
+def _bodies_of(joint: str) -> tuple[str, ...]:
+    """A hip's owner pays for the strut between torso and thigh as well."""
+    kind, leg = joint.split("_")
+    return (f"leg_{leg}", f"thigh_{leg}") if kind == "hip" else (f"foot_{leg}",)
+
+
+class SingleAntScene(AntScene):
+    """The published cost is that of the torso; with ``local`` an agent's is that of the limbs that it moves (of their
+    middles, as of the last physics substep)."""
+
+    substeps = SUBSTEPS
+    features = FEATURES
+
+    def __init__(self, spec: TaskSpec) -> None:
+        corridor = Corridor(HALF_WIDTH, legacy=spec.cost_mode == "legacy")
+        model = build_model(corridor, spec.physics)
+        owners = spec.action_entries
+        bodies = [[model.body(body).id for joint in own for body in _bodies_of(joint)] for own in owners]
+        super().__init__(spec, model, corridor, bodies, [model.body("torso").id])
+        self._limbs = [model.body(_limb(joint)).id for joint in JOINTS]
+        self._limb_geoms = [model.geom(f"{_limb(joint)}_geom").id for joint in JOINTS]
+        self._owned_limbs = Owned([[JOINTS.index(joint) for joint in own] for own in owners])
+
+    def bind(self, batch: Batch) -> None:
+        """See ``Scene.bind``."""
+        super().bind(batch)
+        if self.spec.cost_mode == "local":
+            self._middles: Array = batch.bind("geom_xpos")
+
+    def start(self, copy: int, draw: np.random.Generator) -> None:
+        """Noise as published: on every coordinate, the quaternion included."""
+        self._qpos[copy] += draw.uniform(-0.1, 0.1, self._qpos.shape[1])
+        self._qpos[copy, 3:7] /= np.sqrt(np.square(self._qpos[copy, 3:7]).sum())
+        self._qvel[copy] = draw.normal(0.0, 0.1, self._qvel.shape[1])
+
+    def refresh(self, copies: slice, elapsed: Array) -> None:
+        """Also the torso's offset."""
+        super().refresh(copies, elapsed)
+        self._offset = self.corridor.offset(self._qpos[copies, 0], self._qpos[copies, 1])
+
+    def _near(self, copies: slice) -> Bools:
+        if self.spec.cost_mode != "local":
+            return self._head_near(copies)
+        middles = self._middles[copies][:, self._limb_geoms]
+        return self._owned_limbs.any(self.corridor.is_too_near(self.corridor.offset(middles[..., 0], middles[..., 1])))
+
+    def observe(self, copies: slice, out: Floats) -> None:
+        """See ``ant_task.FEATURES``."""
+        qpos, qvel = self._qpos[copies], self._qvel[copies]
+        out[:, 0:N] = qpos[:, 7:]
+        out[:, N : 2 * N] = qvel[:, 6:]
+        out[:, 2 * N : 3 * N] = self._felt(copies, self._limbs)
+        root = out[:, 3 * N :]
+        root[:, 0] = qpos[:, 2]
+        root[:, 1:4] = self._up
+        root[:, 4:10] = qvel[:, 0:6]
+        root[:, 10] = qpos[:, 0] / 5.0
+        root[:, 11] = self._offset
+        root[:, 12:14] = heading(self._forward)
+        root[:, 14] = 1.0

@@ -1,0 +1,88 @@
+"""What a family of tasks is, and the pieces that every family's description is made of. Pure; no MuJoCo.
+
+Every ``ValueError`` of the descriptions reads "what is wrong and where; how to mend it".
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from scalmarl.protocol.task import TaskSpec
+
+PHYSICS = ("fast", "parity")
+"""``fast``: MuJoCo's ``implicitfast`` integrator; ``parity``: the integrator of the published task."""
+REWARDS = ("local", "team")
+PRESENCE = "presence"
+"""The last entry of every block: 1 for an agent that takes part."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A user's wish for a task of one family, every part of it known to be valid for the family."""
+
+    partition: str
+    agents: int
+    reward: str
+    cost: str
+    limits: tuple[float, ...]
+    physics: str
+    horizon: int
+    coupling: float | None
+
+
+@dataclass(frozen=True)
+class Family:
+    """Tasks that differ only in who owns which part of the body.
+
+    ``partitions`` are the usual ones, the default first; ``agents_of`` gives the number of agents of any valid
+    partition (``ValueError`` otherwise), ``partition_for`` a partition for a number of agents (``None``: there is
+    none). The first of ``rewards`` and of ``costs`` is the default. ``takes_coupling``: the family has a coupling
+    stiffness.
+    """
+
+    name: str
+    summary: str
+    source: str
+    partitions: tuple[str, ...]
+    agents_of: Callable[[str], int]
+    partition_for: Callable[[int], str | None]
+    rewards: tuple[str, ...]
+    costs: tuple[str, ...]
+    limit: float
+    horizon: int
+    describe: Callable[[Choice], TaskSpec]
+    takes_coupling: bool = False
+
+
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """The cure for a misspelt name."""
+    near = difflib.get_close_matches(name, valid, 1, 0.3)
+    return (f"did you mean {near[0]}? " if near else "") + f"valid: {', '.join(valid)}"
+
+
+Joints = tuple[str, ...]
+
+
+def quotient_edges(owners: Sequence[Joints], joint_edges: Iterable[tuple[str, str]]) -> tuple[tuple[int, int], ...]:
+    """The agent graph of a partition: two agents are joined when an edge of the body joins two of their joints."""
+    owner = {joint: agent for agent, joints in enumerate(owners) for joint in joints}
+    pairs = {(min(owner[a], owner[b]), max(owner[a], owner[b])) for a, b in joint_edges}
+    return tuple(sorted(pair for pair in pairs if pair[0] != pair[1]))
+
+
+def fixed_partitions(name: str, table: dict[str, tuple[Joints, ...]]) -> Callable[[str], int]:
+    """``agents_of`` of a family whose partitions are those of a table."""
+
+    def agents_of(partition: str) -> int:
+        if partition not in table:
+            raise ValueError(f"{name} has no partition {partition!r}; {nearest(partition, tuple(table))}")
+        return len(table[partition])
+
+    return agents_of
+
+
+def first_with(table: dict[str, tuple[Joints, ...]]) -> Callable[[int], str | None]:
+    """``partition_for`` of a family whose partitions are those of a table."""
+    return lambda agents: next((name for name, owners in table.items() if len(owners) == agents), None)
