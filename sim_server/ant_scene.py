@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
-from numpy.typing import NDArray
 
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.corridor import Corridor
@@ -61,7 +60,7 @@ class AntScene(Scene):
         x: Array = self._places[copies, self._root, 0:1] if self.persistent else self._qpos[copies, 0:1]
         return x.copy()
 
-    def refresh(self, copies: slice, elapsed: Array) -> None:
+    def refresh(self, copies: slice) -> None:
         """Axes of the root, and (``parity``) the contact forces of the last force evaluation, which for RK4 is not
         the one that a batch keeps."""
         w, x, y, z = self._qpos[copies, 3:7].T
@@ -115,6 +114,3 @@ def heading(axis: Array) -> Array:
     flat = axis[:, 0:2]
     length = np.sqrt(np.square(flat).sum(axis=1, keepdims=True))
     return flat / np.where(length > 0.0, length, 1.0)
-
-
-Floats = NDArray[np.float32]

@@ -10,10 +10,9 @@ import numpy as np
 from mujoco.batch import Batch
 
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.ant_scene import Floats
 from scalmarl.sim_server.cheetah_model import BOMB_START, LANE, SUBSTEPS, WALL, build_model
 from scalmarl.sim_server.cheetah_task import JOINTS, features, herd_of
-from scalmarl.sim_server.scene import Array, Bools, Outcome, Owned, Scene
+from scalmarl.sim_server.scene import Array, Bools, Floats, Outcome, Owned, Scene
 
 CONTROL_COST = 0.1
 SHARE = len(JOINTS)
@@ -73,10 +72,9 @@ class CheetahScene(Scene):
         x: Array = self._position[copies, :, 0].copy()
         return x
 
-    def refresh(self, copies: slice, elapsed: Array) -> None:
-        """The gap of every cheetah, and the control that the plate is about to get."""
+    def refresh(self, copies: slice) -> None:
+        """The gap of every cheetah."""
         self._gap = (self._qpos[copies, 0:1] + BOMB_START) - self._position[copies, :, 0]
-        self._control = bomb_control(elapsed * self.spec.control_dt)
 
     def score(self, copies: slice, efforts: Array, moved: Array) -> Outcome:
         """See ``Scene.score``."""
@@ -103,7 +101,7 @@ class CheetahScene(Scene):
             anybody |= self._herd.near > WALL - LANE / 2
         return np.repeat(anybody, agents, axis=1)
 
-    def observe(self, copies: slice, out: Floats) -> None:
+    def observe(self, copies: slice, elapsed: Array, out: Floats) -> None:
         """See ``cheetah_task.features``."""
         position, speed, size, herd = self._position[copies], self._speed[copies], len(out), self._herd.cheetahs
         joints = SHARE * herd
@@ -123,7 +121,8 @@ class CheetahScene(Scene):
         if self._herd.coupling and herd > 1:
             out[:, at : at + herd - 1], out[:, at + herd - 1 : at + 2 * herd - 2] = _tendons(position, speed)
         out[:, -3] = self._qvel[copies, 0]
-        out[:, -2] = self._control
+        # What the plate's motor is about to get.
+        out[:, -2] = bomb_control(elapsed * self.spec.control_dt)
         out[:, -1] = 1.0
 
 

@@ -11,11 +11,11 @@ from mujoco.batch import Batch
 
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.ant_parts import START_HEIGHT
-from scalmarl.sim_server.ant_scene import AntScene, Floats, heading
+from scalmarl.sim_server.ant_scene import AntScene, heading
 from scalmarl.sim_server.corridor import Corridor, scale_for
 from scalmarl.sim_server.manyant_model import BODIES, SUBSTEPS, build_model
 from scalmarl.sim_server.manyant_task import HALF_WIDTH, JOINTS, SEGMENT_ENTRIES, features
-from scalmarl.sim_server.scene import Array, Bools
+from scalmarl.sim_server.scene import Array, Bools, Floats
 
 LEGS = len(JOINTS)
 FEET = (BODIES.index("foot_1"), BODIES.index("foot_2"))
@@ -58,9 +58,9 @@ class ManyAntScene(AntScene):
         self._qvel[copy, 3:6] = draw.normal(0.0, 0.01, 3)
         self._qvel[copy, 6:] = draw.normal(0.0, 0.1, joints)
 
-    def refresh(self, copies: slice, elapsed: Array) -> None:
+    def refresh(self, copies: slice) -> None:
         """Also the place and the offset of every segment."""
-        super().refresh(copies, elapsed)
+        super().refresh(copies)
         self._position = self._qpos[copies, 0:3, None] + self._forward[:, :, None] * self._behind
         self._offset = self.corridor.offset(self._position[:, 0], self._position[:, 1])
 
@@ -71,7 +71,7 @@ class ManyAntScene(AntScene):
         anywhere: Bools = np.logical_or.reduce(near, axis=2)
         return anywhere
 
-    def observe(self, copies: slice, out: Floats) -> None:
+    def observe(self, copies: slice, elapsed: Array, out: Floats) -> None:
         """See ``manyant_task.SEGMENT_ENTRIES``."""
         qpos, qvel, size = self._qpos[copies], self._qvel[copies], len(out)
         block = out[:, : self._chain * len(SEGMENT_ENTRIES)].reshape(size, self._chain, len(SEGMENT_ENTRIES))

@@ -20,6 +20,7 @@ from scalmarl.protocol.task import TaskSpec
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.intp]
+Floats = NDArray[np.float32]
 
 
 class Outcome(NamedTuple):
@@ -68,7 +69,7 @@ class Scene(ABC):
         """``[E/G, M]``: where everything stands that is paid for moving (m)."""
 
     @abstractmethod
-    def refresh(self, copies: slice, elapsed: Array) -> None:
+    def refresh(self, copies: slice) -> None:
         """Compute from the current state what ``score`` and ``observe`` both need."""
 
     @abstractmethod
@@ -77,7 +78,7 @@ class Scene(ABC):
         how much each mark moved in this control step."""
 
     @abstractmethod
-    def observe(self, copies: slice, out: NDArray[np.float32]) -> None:
+    def observe(self, copies: slice, elapsed: Array, out: Floats) -> None:
         """Fill ``[E/G, len(features)]``."""
 
 

@@ -7,10 +7,10 @@ from mujoco.batch import Batch
 
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.ant_model import SUBSTEPS, build_model
-from scalmarl.sim_server.ant_scene import AntScene, Floats, heading
+from scalmarl.sim_server.ant_scene import AntScene, heading
 from scalmarl.sim_server.ant_task import FEATURES, HALF_WIDTH, JOINTS
 from scalmarl.sim_server.corridor import Corridor
-from scalmarl.sim_server.scene import Array, Bools, Owned
+from scalmarl.sim_server.scene import Array, Bools, Floats, Owned
 
 _MOVED = {"hip": "thigh", "ankle": "foot"}
 """The limb that a joint moves."""
@@ -57,9 +57,9 @@ class SingleAntScene(AntScene):
         self._qpos[copy, 3:7] /= np.sqrt(np.square(self._qpos[copy, 3:7]).sum())
         self._qvel[copy] = draw.normal(0.0, 0.1, self._qvel.shape[1])
 
-    def refresh(self, copies: slice, elapsed: Array) -> None:
+    def refresh(self, copies: slice) -> None:
         """Also the torso's offset."""
-        super().refresh(copies, elapsed)
+        super().refresh(copies)
         self._offset = self.corridor.offset(self._qpos[copies, 0], self._qpos[copies, 1])
 
     def _near(self, copies: slice) -> Bools:
@@ -68,7 +68,7 @@ class SingleAntScene(AntScene):
         middles = self._middles[copies][:, self._limb_geoms]
         return self._owned_limbs.any(self.corridor.is_too_near(self.corridor.offset(middles[..., 0], middles[..., 1])))
 
-    def observe(self, copies: slice, out: Floats) -> None:
+    def observe(self, copies: slice, elapsed: Array, out: Floats) -> None:
         """See ``ant_task.FEATURES``."""
         qpos, qvel = self._qpos[copies], self._qvel[copies]
         out[:, 0:N] = qpos[:, 7:]

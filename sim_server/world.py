@@ -106,7 +106,7 @@ class World:
         marks = self.scene.marks(copies)
         moved = marks - self._marks[copies]
         self._marks[copies] = marks
-        self.scene.refresh(copies, self.episodes.length[copies])
+        self.scene.refresh(copies)
         action *= action
         outcome = self.scene.score(copies, np.add.reduceat(action, self._own_motors, axis=1), moved)
         self._count(copies, outcome, resetting)
@@ -139,14 +139,14 @@ class World:
         return sent
 
     def _look(self, copies: slice) -> NDArray[np.float32]:
-        self.scene.refresh(copies, self.episodes.length[copies])
+        self.scene.refresh(copies)
         return self._observe(copies)
 
     def _observe(self, copies: slice) -> NDArray[np.float32]:
         """What every agent is sent, side by side, in a fresh array, since what was sent may still be held."""
         width, agents = len(self.scene.features), self.spec.agents
         known = np.empty((self._size, width + 2 * agents + FLAGS), np.float32)
-        self.scene.observe(copies, known[:, :width])
+        self.scene.observe(copies, self.episodes.length[copies], known[:, :width])
         known[:, width : width + agents] = self.rewards[copies]
         known[:, width + agents : -FLAGS] = self.costs[copies]
         known[:, -2] = self.episodes.terminated[copies]

@@ -452,9 +452,7 @@ def test_an_action_that_is_not_finite_is_refused_with_its_copy(bad: float) -> No
     world = world_of(2, 4, groups=2)
     actions = [np.zeros((2, 4), np.float32) for _ in range(2)]
     actions[1][1, 2] = bad
-    with pytest.raises(
-        WorldBroken, match="safe-manyant:2x1: an action gave a number that is not finite; copy 3, "
-    ):
+    with pytest.raises(WorldBroken, match="safe-manyant:2x1: an action gave a number that is not finite; copy 3, "):
         world.step(1, actions)
 
 
