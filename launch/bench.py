@@ -11,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from scalmarl.launch.errors import TrainingFailed
@@ -190,11 +191,54 @@ def memory(agents: int, kappa: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+WORLDS = (
+    "safe-manyant:6x1", "safe-manyant:8x1", "safe-manyant:3x2", "safe-ant:4x2", "safe-ant:8x1", "safe-halfcheetah:2x3",
+    "safe-halfcheetah:6x1", "safe-coupled-halfcheetah:1p1", "safe-coupled-halfcheetah:12x1", "cheetahs",
+)  # fmt: skip
+CHAIN_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CHAIN_COPIES = 8
+
+
+def worlds(copies: int, threads: Sequence[int], pairs: int, tasks: Sequence[str]) -> dict[str, Any]:
+    """Control steps/s of the bare batch and of our world on top of it, and their ratio, for every task and number of
+    physics threads; then the time that a control step of ``cheetahs`` takes for N of them, and the straight line that
+    fits it best."""
+    rows = [_world_speed(task, copies, count, pairs) for task in tasks for count in threads]
+    chain = [_world_speed("cheetahs", CHAIN_COPIES, threads[0], pairs, agents) for agents in CHAIN_LENGTHS]
+    lengths = np.array(CHAIN_LENGTHS, dtype=float)
+    took = np.array([1e6 / row["steps_per_s"] for row in chain])
+    # Relative errors count: a step of 256 must not be all that is fitted.
+    slope, start = np.polyfit(lengths, took, 1, w=1.0 / took)
+    worst = float(np.max(np.abs(start + slope * lengths - took) / took))
+    fit = {"us_per_step": start, "us_per_step_and_agent": slope, "largest_relative_error": worst}
+    return {"schema": SCHEMA, "worlds": rows, "cheetahs": chain, "fit": {k: float(v) for k, v in fit.items()}}
+
+
+def _world_speed(task: str, copies: int, threads: int, pairs: int, agents: int | None = None) -> dict[str, Any]:
+    numbers = [str(number) for number in (copies, threads, pairs, agents) if number is not None]
+    command = [sys.executable, "-m", "scalmarl.sim_server.speed", "worlds", task, *numbers]
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    return found
+
+
 def as_text(result: dict[str, Any]) -> str:
     """A result as lines."""
     lines = []
     for name, value in result.items():
-        if name == "all":
+        if name in ("worlds", "cheetahs"):
+            lines += [
+                f"{row['task']:<30} {row['agents']:>4} agents {row['copies']:>4} copies {row['threads']} thread"
+                f"{'s' if row['threads'] > 1 else ' '}: "
+                f"{row['steps_per_s']:10,.0f} of {row['raw_steps_per_s']:10,.0f} raw control steps/s, "
+                f"ratio {row['ratio']:.2f}"
+                for row in value
+            ]
+        elif name == "fit":
+            lines.append(
+                f"cheetahs, N agents: a control step of one copy takes {value['us_per_step']:.1f} + "
+                f"{value['us_per_step_and_agent']:.2f} N microseconds, to {100 * value['largest_relative_error']:.0f} %"
+            )
+        elif name == "all":
             lines += [
                 f"  {row['envs']:>4} copies: {row['steps_per_s']:8,.0f} of {row['raw_steps_per_s']:8,.0f} raw steps/s, "
                 f"ratio {row['ratio']:.2f}"

@@ -24,6 +24,16 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
     click.echo(json.dumps(result) if as_json else measure.as_text(result))
 
 
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list like 64,128", param_hint=option) from None
+    if min(numbers) < 1:
+        raise click.BadParameter(f"{min(numbers)} is not at least 1", param_hint=option)
+    return numbers
+
+
 @bench.command()
 @agents_option
 @kappa_option
@@ -33,11 +43,7 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
 @guarded
 def sampling(agents: int, kappa: int, copies: str, pairs: int, as_json: bool) -> None:
     """Steps/s while sampling over the raw physics batch, median of interleaved pairs."""
-    try:
-        numbers = [int(word) for word in copies.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{copies!r} is not a list like 64,128", param_hint="--envs") from None
-    _print(measure.sampling(agents, kappa, numbers, pairs), as_json)
+    _print(measure.sampling(agents, kappa, _numbers(copies, "--envs"), pairs), as_json)
 
 
 @bench.command()
@@ -60,6 +66,18 @@ def startup(agents: int, kappa: int, runs: int, as_json: bool) -> None:
 def restart(agents: int, kappa: int, kills: int, as_json: bool) -> None:
     """Seconds until a killed agent is back in step, while sampling."""
     _print(measure.restart(agents, kappa, kills), as_json)
+
+
+@bench.command()
+@click.option("--copies", default=32, show_default=True, help="Copies of each world.")
+@click.option("--threads", default="1,2", show_default=True, help="Numbers of physics threads, comma-separated.")
+@click.option("--pairs", default=5, show_default=True, help="Interleaved pairs per task.")
+@click.option("--task", "tasks", multiple=True, help="Only this task; repeatable.  [default: ten usual ones]")
+@json_option
+@guarded
+def worlds(copies: int, threads: str, pairs: int, tasks: tuple[str, ...], as_json: bool) -> None:
+    """Control steps/s of every world over its bare physics, and how cheetahs grow with their number."""
+    _print(measure.worlds(copies, _numbers(threads, "--threads"), pairs, tasks or measure.WORLDS), as_json)
 
 
 @bench.command()

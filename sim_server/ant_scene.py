@@ -22,13 +22,13 @@ CONTACT_COST = 0.0005
 ALIVE = 1.0
 HEALTHY_HEIGHT = (0.2, 1.0)
 UPSIDE_DOWN = -0.7
-FORCE = slice(3, 6)
-"""Of a row of contact forces; before it stands the torque."""
 
 
 class AntScene(Scene):
-    """``owned_bodies[i]``: bodies whose contacts agent i pays for; those of ``shared_bodies`` are paid for in equal
-    parts. Body ids are those of the model, without the world's."""
+    """``owned_bodies[i]``: ids of the bodies whose contacts agent i pays for; with ``shares_root`` those of the root
+    are paid for in equal parts. A subclass's ``refresh`` sets ``_offset`` ``[E/G, places]``, the root's first."""
+
+    _offset: Array
 
     def __init__(
         self,
@@ -36,22 +36,22 @@ class AntScene(Scene):
         model: mujoco.MjModel,
         corridor: Corridor,
         owned_bodies: Sequence[Sequence[int]],
-        shared_bodies: Sequence[int] = (),
+        shares_root: bool = False,
     ) -> None:
         super().__init__(spec)
         self.model, self.corridor = model, corridor
         self.persistent = spec.physics == "parity"
         self._root = int(model.body_rootid[-1])
         self._owned = Owned([[body - 1 for body in own] for own in owned_bodies])
-        self._shared = [body - 1 for body in shared_bodies]
+        self._shares_root = shares_root
 
     def bind(self, batch: Batch) -> None:
         """See ``Scene.bind``."""
         super().bind(batch)
         # The world's own row is no body of the robot.
         self._forces: Array = batch.bind("cfrc_ext")[:, 1:]
-        self._places: Array = batch.bind("xpos")
         if self.persistent:
+            self._places: Array = batch.bind("xpos")
             self._data = mujoco.MjData(self.model)
             self._forces = np.zeros(self._forces.shape)
 
@@ -63,12 +63,7 @@ class AntScene(Scene):
     def refresh(self, copies: slice) -> None:
         """Axes of the root, and (``parity``) the contact forces of the last force evaluation, which for RK4 is not
         the one that a batch keeps."""
-        w, x, y, z = self._qpos[copies, 3:7].T
-        xx, yy, zz, xy, xz, yz, wx, wy, wz = x * x, y * y, z * z, x * y, x * z, y * z, w * x, w * y, w * z
-        axes = np.stack(
-            [0.5 - yy - zz, xy + wz, xz - wy, xy - wz, 0.5 - xx - zz, yz + wx, xz + wy, yz - wx, 0.5 - xx - yy], axis=1
-        )
-        axes *= 2.0
+        axes = rotation_axes(self._qpos[copies, 3:7])
         self._forward, self._left, self._up = axes[:, 0:3], axes[:, 3:6], axes[:, 6:9]
         if self.persistent:
             for copy in range(copies.start, copies.stop):
@@ -79,38 +74,51 @@ class AntScene(Scene):
     def score(self, copies: slice, efforts: Array, moved: Array) -> Outcome:
         """See ``Scene.score``."""
         agents = self.spec.agents
-        felt = np.clip(self._forces[copies], -1.0, 1.0)
+        felt = np.minimum(self._forces[copies], 1.0)
+        np.maximum(felt, -1.0, out=felt)
         np.square(felt, out=felt)
         contacts = felt.sum(axis=2)
         rewards = self._owned.sum(contacts)
-        if self._shared:
-            rewards += contacts[:, self._shared].sum(axis=1, keepdims=True) / agents
+        if self._shares_root:
+            rewards += contacts[:, 0:1] / agents
         rewards *= -CONTACT_COST
         rewards -= CONTROL_COST * efforts
         rewards += (moved / self.spec.control_dt + ALIVE) / agents
         height = self._qpos[copies, 2]
         fallen = (height < HEALTHY_HEIGHT[0]) | (height > HEALTHY_HEIGHT[1]) | (self._up[:, 2] < UPSIDE_DOWN)
-        near = self._near(copies)
-        return Outcome(rewards, (near | fallen[:, None]).astype(np.float64), fallen, moved[:, 0])
+        costs = (self._near(copies) | fallen[:, None]).astype(np.float64)
+        return Outcome(rewards, costs, fallen, moved[:, 0])
 
     def _near(self, copies: slice) -> Bools:
-        """``[E/G, A]``: whose cost the corridor's wall is now."""
+        """``[E/G, A]`` or ``[E/G, 1]``: whose cost the corridor's wall is now."""
         raise NotImplementedError
 
     def _head_near(self, copies: slice) -> Bools:
         """The published rule: the root's offset is everybody's cost."""
-        near = self.corridor.is_too_near(self.corridor.offset(self._qpos[copies, 0], self._qpos[copies, 1]))
-        return np.repeat(near[:, None], self.spec.agents, axis=1)
+        return self.corridor.is_too_near(self._offset[:, 0:1])
 
-    def _felt(self, copies: slice, bodies: Sequence[int]) -> Array:
-        """Size of the contact force on each of these bodies, clipped at 1 N; ``[E/G, bodies]``."""
-        force: Array = self._forces[copies][:, [body - 1 for body in bodies], FORCE]
-        size: Array = np.minimum(np.sqrt(np.square(force).sum(axis=2)), 1.0)
-        return size
+
+# A rotation matrix of a unit quaternion, column by column: twice (a sum or difference of two products of its entries),
+# plus 1 on the diagonal. The products stand in a 4 x 4 table, row by row.
+_FIRST, _SECOND = (
+    np.array([4 * "wxyz".index(pair[0]) + "wxyz".index(pair[1]) for pair in products.split()])
+    for products in ("yy xy xz xy xx yz xz yz xx", "zz wz wy wz zz wx wy wx yy")
+)
+_TWICE_FIRST = 2.0 * np.array([-1, 1, 1, 1, -1, 1, 1, 1, -1])
+_TWICE_SECOND = 2.0 * np.array([-1, 1, -1, -1, -1, 1, 1, -1, -1])
+_DIAGONAL = np.eye(3).reshape(9)
+
+
+def rotation_axes(quaternions: Array) -> Array:
+    """``[E/G, 9]``: the axes x, y and z of frames turned by unit quaternions ``[E/G, 4]``."""
+    products = (quaternions[:, :, None] * quaternions[:, None, :]).reshape(-1, 16)
+    axes: Array = np.take(products, _FIRST, axis=1) * _TWICE_FIRST
+    axes += np.take(products, _SECOND, axis=1) * _TWICE_SECOND
+    axes += _DIAGONAL
+    return axes
 
 
 def heading(axis: Array) -> Array:
     """Cosine and sine of a body's heading, ``[E/G, 2]``; zeros for one that stands upright."""
-    flat = axis[:, 0:2]
-    length = np.sqrt(np.square(flat).sum(axis=1, keepdims=True))
-    return flat / np.where(length > 0.0, length, 1.0)
+    length = np.hypot(axis[:, 0:1], axis[:, 1:2])
+    return axis[:, 0:2] / np.maximum(length, np.finfo(np.float64).tiny)

@@ -80,28 +80,28 @@ class CheetahScene(Scene):
         """See ``Scene.score``."""
         rewards = self._each(moved) * self._shares
         rewards -= CONTROL_COST * self._herd.weight * efforts
-        fallen = np.zeros(len(moved), bool)
-        return Outcome(rewards, self._near(copies).astype(np.float64), fallen, moved.mean(axis=1))
+        travelled = moved.sum(axis=1) / self._herd.cheetahs
+        return Outcome(rewards, self._near(copies).astype(np.float64), None, travelled)
 
     def _each(self, of_cheetahs: Array) -> Array:
         """A figure of every cheetah, for each of its agents."""
-        return of_cheetahs if self._whole else of_cheetahs[:, self._cheetah_of]
+        return of_cheetahs if self._whole else np.take(of_cheetahs, self._cheetah_of, axis=1)
 
     def _near(self, copies: slice) -> Bools:
-        agents = self.spec.agents
+        """``[E/G, A]`` or ``[E/G, 1]``: whose cost the plate is now."""
         if self._costs_by_limb:
             ahead = (self._qpos[copies, 0:1] + BOMB_START) - self._middles[copies][:, self._limb_geoms, 0]
             return self._owned_limbs.any(np.abs(ahead) < self._herd.near)
         near: Bools = np.abs(self._gap) < self._herd.near
         if self.spec.cost_mode == "local":
             return near if self._whole else near[:, self._cheetah_of]
-        anybody = near.any(axis=1, keepdims=True)
+        anybody = near if self._herd.cheetahs == 1 else np.logical_or.reduce(near, axis=1)[:, None]
         if self._legacy and self._herd.cheetahs == 2:
             # The published rule also takes the side walls, 3 m from either lane, for obstacles at 5 m.
             anybody |= self._herd.near > WALL - LANE / 2
-        return np.repeat(anybody, agents, axis=1)
+        return anybody
 
-    def observe(self, copies: slice, elapsed: Array, out: Floats) -> None:
+    def observe(self, copies: slice, out: Floats) -> None:
         """See ``cheetah_task.features``."""
         position, speed, size, herd = self._position[copies], self._speed[copies], len(out), self._herd.cheetahs
         joints = SHARE * herd
@@ -121,8 +121,7 @@ class CheetahScene(Scene):
         if self._herd.coupling and herd > 1:
             out[:, at : at + herd - 1], out[:, at + herd - 1 : at + 2 * herd - 2] = _tendons(position, speed)
         out[:, -3] = self._qvel[copies, 0]
-        # What the plate's motor is about to get.
-        out[:, -2] = bomb_control(elapsed * self.spec.control_dt)
+        out[:, -2] = self._ctrl[copies, 0]
         out[:, -1] = 1.0
 
 

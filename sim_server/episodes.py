@@ -20,23 +20,20 @@ _OWN = 4
 class Episodes:
     """``E`` copies' episodes of at most ``horizon`` control steps.
 
-    ``sums`` ``[E, 4 + 2 A]`` is what each copy's episode has amounted to so far. With ``staggered`` copy e starts at
-    age floor(e * horizon / E), so that episodes end evenly; such a shortened first episode is left out of the figures.
+    ``sums`` ``[E, 4 + 2 A]`` is what each copy's episode has amounted to so far. ``over`` ``[E]``: the last observation
+    ended an episode, by a fall (``terminated``) or at the horizon (``truncated``); the copy is reset at its next step.
+    With ``staggered`` copy e starts at age floor(e * horizon / E), so that episodes end evenly; such a shortened first
+    episode is left out of the figures.
     """
 
     def __init__(self, copies: int, agents: int, horizon: int, staggered: bool = True) -> None:
         self._agents, self._horizon, self._copies, self._staggered = agents, horizon, copies, staggered
         self.number = np.full(copies, -1, np.int64)
         self.began_at = np.zeros(copies, np.int64)
-        self.terminated = np.zeros(copies, bool)
-        self.truncated = np.zeros(copies, bool)
+        self.terminated, self.truncated, self.over = (np.zeros(copies, bool) for _ in range(3))
+        self._longest = np.full(copies, float(horizon))
         self.sums = np.zeros((copies, _OWN + 2 * agents))
         self._forget()
-
-    @property
-    def over(self) -> Bools:
-        """``[E]``: the last observation ended an episode; the copy is reset at its next step."""
-        return self.terminated | self.truncated
 
     @property
     def age(self) -> Array:
@@ -54,34 +51,54 @@ class Episodes:
         first = self.number[copies] < 0
         self.number[copies] += 1
         self.began_at[copies] = np.where(first, copies * self._horizon // self._copies, 0) if self._staggered else 0
+        self._longest[copies] = self._horizon - self.began_at[copies]
         self.sums[copies] = 0.0
-        self.terminated[copies] = self.truncated[copies] = False
+        self.terminated[copies] = self.truncated[copies] = self.over[copies] = False
 
-    def count(self, copies: slice, resetting: Bools, rewards: Array, costs: Array, moved: Array, fell: Bools) -> None:
-        """Enter one step of a group: rewards and costs ``[E/G, A]``, metres travelled, and who fell. Copies that were
-        reset instead (``resetting``) are not counted; their rewards and costs are zeroed here."""
+    def count(
+        self,
+        copies: slice,
+        rewards: Array,
+        costs: Array,
+        moved: Array,
+        fell: Bools | None = None,
+        resetting: Bools | None = None,
+    ) -> Array:
+        """Enter one step of a group: every agent's own reward ``[E/G, A]``, costs ``[E/G, A]`` (or ``[E/G, 1]``, the
+        same for all), metres travelled, who fell (``None``: nobody can), and which copies were reset instead (``None``:
+        none), of which nothing is counted. Returns the team reward ``[E/G]``."""
         step = np.empty((len(moved), self.sums.shape[1]))
         step[:, LENGTH] = 1.0
-        rewards.sum(axis=1, out=step[:, RETURN_TEAM])
-        costs.max(axis=1, out=step[:, COST_TEAM])
+        team: Array = rewards.sum(axis=1)
+        step[:, RETURN_TEAM] = team
+        step[:, COST_TEAM] = costs[:, 0] if costs.shape[1] == 1 else costs.max(axis=1)
         step[:, DISTANCE] = moved
         step[:, _OWN : _OWN + self._agents] = rewards
         step[:, _OWN + self._agents :] = costs
-        any_reset = resetting.any()
-        if any_reset:
-            step[resetting] = rewards[resetting] = costs[resetting] = 0.0
-            fell = fell & ~resetting
+        if resetting is not None:
+            step[resetting] = 0.0
+            fell = None if fell is None else fell & ~resetting
         sums = self.sums[copies]
         sums += step
         self._round += step.sum(axis=0)
-        at_horizon = self.began_at[copies] + sums[:, LENGTH] >= self._horizon
-        self.terminated[copies] = fell
-        self.truncated[copies] = at_horizon & ~fell & ~resetting if any_reset else at_horizon & ~fell
-        ended = np.flatnonzero(self.over[copies]) + copies.start
-        if len(ended):
-            self._falls += int(fell.sum())
-            whole = (self.number[ended] > 0) | (self.began_at[ended] == 0)
-            self._finished += [row.copy() for row in self.sums[ended[whole]]]
+        ended = sums[:, LENGTH] >= self._longest[copies]
+        if resetting is not None:
+            ended &= ~resetting
+        if fell is not None:
+            self.terminated[copies] = fell
+            self.truncated[copies] = ended & ~fell
+            ended |= fell
+        else:
+            self.truncated[copies] = ended
+        self.over[copies] = ended
+        if ended.any():
+            self._finish(np.flatnonzero(ended) + copies.start)
+        return team
+
+    def _finish(self, ended: Copies) -> None:
+        self._falls += int(self.terminated[ended].sum())
+        whole = (self.number[ended] > 0) | (self.began_at[ended] == 0)
+        self._finished += [row.copy() for row in self.sums[ended[whole]]]
 
     def take_figures(self) -> dict[str, Any]:
         """Means over the whole episodes that ended since the last call (``None`` where none did), and rates."""
@@ -132,6 +149,8 @@ class Episodes:
         """The inverse of ``arrays``."""
         for name in _KEPT:
             getattr(self, name)[:] = arrays[f"episodes.{name}"]
+        self.over[:] = self.terminated | self.truncated
+        self._longest[:] = self._horizon - self.began_at
         self._forget()
 
 

@@ -15,7 +15,7 @@ from scalmarl.sim_server.ant_scene import AntScene, heading
 from scalmarl.sim_server.corridor import Corridor, scale_for
 from scalmarl.sim_server.manyant_model import BODIES, SUBSTEPS, build_model
 from scalmarl.sim_server.manyant_task import HALF_WIDTH, JOINTS, SEGMENT_ENTRIES, features
-from scalmarl.sim_server.scene import Array, Bools, Floats
+from scalmarl.sim_server.scene import Bools, Floats
 
 LEGS = len(JOINTS)
 FEET = (BODIES.index("foot_1"), BODIES.index("foot_2"))
@@ -71,7 +71,7 @@ class ManyAntScene(AntScene):
         anywhere: Bools = np.logical_or.reduce(near, axis=2)
         return anywhere
 
-    def observe(self, copies: slice, elapsed: Array, out: Floats) -> None:
+    def observe(self, copies: slice, out: Floats) -> None:
         """See ``manyant_task.SEGMENT_ENTRIES``."""
         qpos, qvel, size = self._qpos[copies], self._qvel[copies], len(out)
         block = out[:, : self._chain * len(SEGMENT_ENTRIES)].reshape(size, self._chain, len(SEGMENT_ENTRIES))

@@ -29,9 +29,9 @@ class Outcome(NamedTuple):
     rewards: Array
     """``[E/G, A]``: every agent's own share; they sum to the team reward."""
     costs: Array
-    """``[E/G, A]``."""
-    fallen: Bools
-    """``[E/G]``: the episode ends by itself."""
+    """``[E/G, A]``, or ``[E/G, 1]`` where everybody has the same."""
+    fallen: Bools | None
+    """``[E/G]``: the episode ends by itself; ``None`` where it never does."""
     moved: Array
     """``[E/G]``: metres travelled."""
 
@@ -61,7 +61,8 @@ class Scene(ABC):
         """Put one copy, which has just been reset to the model's defaults, at a drawn start."""
 
     def drive(self, copies: slice, elapsed: Array) -> None:
-        """Set controls that are nobody's action; ``elapsed`` ``[E/G]``: control steps since the start."""
+        """Set the controls of the next step that are nobody's action; ``elapsed`` ``[E/G]``: control steps since the
+        start. They are part of the state."""
         return
 
     @abstractmethod
@@ -78,7 +79,7 @@ class Scene(ABC):
         how much each mark moved in this control step."""
 
     @abstractmethod
-    def observe(self, copies: slice, elapsed: Array, out: Floats) -> None:
+    def observe(self, copies: slice, out: Floats) -> None:
         """Fill ``[E/G, len(features)]``."""
 
 

@@ -40,8 +40,9 @@ class SingleAntScene(AntScene):
         model = build_model(corridor, spec.physics)
         owners = spec.action_entries
         bodies = [[model.body(body).id for joint in own for body in _bodies_of(joint)] for own in owners]
-        super().__init__(spec, model, corridor, bodies, [model.body("torso").id])
-        self._limbs = [model.body(_limb(joint)).id for joint in JOINTS]
+        super().__init__(spec, model, corridor, bodies, shares_root=True)
+        # Rows of the contact forces, which lack the world's.
+        self._limbs = np.array([model.body(_limb(joint)).id - 1 for joint in JOINTS])
         self._limb_geoms = [model.geom(f"{_limb(joint)}_geom").id for joint in JOINTS]
         self._owned_limbs = Owned([[JOINTS.index(joint) for joint in own] for own in owners])
 
@@ -60,7 +61,7 @@ class SingleAntScene(AntScene):
     def refresh(self, copies: slice) -> None:
         """Also the torso's offset."""
         super().refresh(copies)
-        self._offset = self.corridor.offset(self._qpos[copies, 0], self._qpos[copies, 1])
+        self._offset = self.corridor.offset(self._qpos[copies, 0:1], self._qpos[copies, 1:2])
 
     def _near(self, copies: slice) -> Bools:
         if self.spec.cost_mode != "local":
@@ -68,17 +69,18 @@ class SingleAntScene(AntScene):
         middles = self._middles[copies][:, self._limb_geoms]
         return self._owned_limbs.any(self.corridor.is_too_near(self.corridor.offset(middles[..., 0], middles[..., 1])))
 
-    def observe(self, copies: slice, elapsed: Array, out: Floats) -> None:
+    def observe(self, copies: slice, out: Floats) -> None:
         """See ``ant_task.FEATURES``."""
         qpos, qvel = self._qpos[copies], self._qvel[copies]
         out[:, 0:N] = qpos[:, 7:]
         out[:, N : 2 * N] = qvel[:, 6:]
-        out[:, 2 * N : 3 * N] = self._felt(copies, self._limbs)
+        forces = np.sqrt(np.square(self._forces[copies, :, 3:]).sum(axis=2))
+        out[:, 2 * N : 3 * N] = np.minimum(np.take(forces, self._limbs, axis=1), 1.0)
         root = out[:, 3 * N :]
         root[:, 0] = qpos[:, 2]
         root[:, 1:4] = self._up
         root[:, 4:10] = qvel[:, 0:6]
         root[:, 10] = qpos[:, 0] / 5.0
-        root[:, 11] = self._offset
+        root[:, 11:12] = self._offset
         root[:, 12:14] = heading(self._forward)
         root[:, 14] = 1.0

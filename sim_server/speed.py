@@ -50,7 +50,8 @@ class Pair:
         self._control = self._batch.bind("ctrl")
 
     def raw(self, seconds: float) -> float:
-        """Control steps/s of the batch alone, over all copies."""
+        """Control steps/s of the batch alone, over all copies, from where the world is."""
+        self._batch.state[:] = self._world.batch.state
         return self._rate(seconds, self._step_raw)
 
     def ours(self, seconds: float) -> float:
@@ -79,6 +80,7 @@ def worlds(task: str, copies: int, threads: int, pairs: int, agents: int | None 
         "task": spec.label,
         "agents": spec.agents,
         "copies": copies,
+        "threads": threads,
         "raw_steps_per_s": statistics.median(raw for raw, _ in rates),
         "steps_per_s": statistics.median(ours for _, ours in rates),
         "ratio": statistics.median(ours / raw for raw, ours in rates),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.cheetah_scene import CheetahScene
 from scalmarl.sim_server.episodes import Episodes
 from scalmarl.sim_server.manyant_scene import ManyAntScene
-from scalmarl.sim_server.scene import Array, Outcome, Scene
+from scalmarl.sim_server.scene import Array, Bools, Floats, Scene
 from scalmarl.sim_server.single_ant_scene import SingleAntScene
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -67,6 +68,8 @@ class World:
         self.batch = Batch(self.scene.model, nsim=copies, nthread=threads, persistent=self.scene.persistent)
         self.scene.bind(self.batch)
         self._ctrl = self.batch.bind("ctrl")
+        # A batch begins at the model's defaults. Writing them costs a tenth of a call of ``Batch.reset``.
+        self._at_rest = self.batch.state[0].copy()
         self._groups = [slice(group * self._size, (group + 1) * self._size) for group in range(groups)]
         self._ids = [np.arange(copies.start, copies.stop, dtype=np.int32) for copies in self._groups]
         self._motors, self._own_motors = _motors(spec, self.scene.model)
@@ -86,42 +89,41 @@ class World:
         ``WorldBroken``."""
         copies, ids = self._groups[group], self._ids[group]
         action = np.concatenate(actions, axis=1, out=self._action)
-        resetting = self.episodes.over[copies]
+        over = self.episodes.over[copies]
+        resetting = over.copy() if over.any() else None
         moving = ids
-        if resetting.any():
+        if resetting is not None:
             # Ignored means ignored: not even a number that is not finite may come through.
             action[resetting] = 0.0
             moving = ids[~resetting]
         self._ctrl[copies, self._motors] = action
-        self.scene.drive(copies, self.episodes.length[copies])
         if len(moving):
             self.batch.step(ids=None if len(moving) == self._copies else moving, nstep=self.scene.substeps)
         self._check_finite(copies, action)
-        if len(moving) < self._size:
+        if resetting is not None:
             self._reset(ids[resetting])
         self._sent[group] = self._settle(copies, action, resetting)
 
-    def _settle(self, copies: slice, action: Array, resetting: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def _settle(self, copies: slice, action: Array, resetting: Bools | None) -> Floats:
         """Score the step just taken, count it, and observe; what a copy that was reset instead earned is nothing."""
         marks = self.scene.marks(copies)
         moved = marks - self._marks[copies]
         self._marks[copies] = marks
         self.scene.refresh(copies)
         action *= action
-        outcome = self.scene.score(copies, np.add.reduceat(action, self._own_motors, axis=1), moved)
-        self._count(copies, outcome, resetting)
+        rewards, costs, fallen, travelled = self.scene.score(
+            copies, np.add.reduceat(action, self._own_motors, axis=1), moved
+        )
+        team = self.episodes.count(copies, rewards, costs, travelled, fallen, resetting)
+        self.rewards[copies] = team[:, None] if self.spec.reward_mode == "team" else rewards
+        self.costs[copies] = costs
+        if resetting is not None:
+            self.rewards[copies][resetting] = self.costs[copies][resetting] = 0.0
         return self._observe(copies)
-
-    def _count(self, copies: slice, outcome: Outcome, resetting: NDArray[np.bool_]) -> None:
-        rewards = outcome.rewards
-        self.episodes.count(copies, resetting, rewards, outcome.costs, outcome.moved, outcome.fallen)
-        if self.spec.reward_mode == "team":
-            rewards[:] = rewards.sum(axis=1, keepdims=True)
-        self.rewards[copies], self.costs[copies] = rewards, outcome.costs
 
     def _check_finite(self, copies: slice, action: Array) -> None:
         state = self.batch.state[copies]
-        if np.isfinite(state).all():
+        if math.isfinite(state.sum()):
             return
         row = int(np.flatnonzero(~np.isfinite(state).all(axis=1))[0])
         what = "the physics" if np.isfinite(action[row]).all() else "an action"
@@ -138,15 +140,16 @@ class World:
         sent: Value = self._sent[group][:, self._places[agent]]
         return sent
 
-    def _look(self, copies: slice) -> NDArray[np.float32]:
+    def _look(self, copies: slice) -> Floats:
         self.scene.refresh(copies)
         return self._observe(copies)
 
-    def _observe(self, copies: slice) -> NDArray[np.float32]:
+    def _observe(self, copies: slice) -> Floats:
         """What every agent is sent, side by side, in a fresh array, since what was sent may still be held."""
         width, agents = len(self.scene.features), self.spec.agents
+        self.scene.drive(copies, self.episodes.length[copies])
         known = np.empty((self._size, width + 2 * agents + FLAGS), np.float32)
-        self.scene.observe(copies, self.episodes.length[copies], known[:, :width])
+        self.scene.observe(copies, known[:, :width])
         known[:, width : width + agents] = self.rewards[copies]
         known[:, width + agents : -FLAGS] = self.costs[copies]
         known[:, -2] = self.episodes.terminated[copies]
@@ -157,7 +160,7 @@ class World:
 
     def _reset(self, copies: NDArray[np.integer[Any]]) -> None:
         """Put copies at a drawn start, a function of seed, copy and episode."""
-        self.batch.reset(ids=copies, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self.batch.state[copies] = self._at_rest
         for copy in copies:
             episode = int(self.episodes.number[copy]) + 1
             self.scene.start(

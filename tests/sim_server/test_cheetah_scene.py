@@ -118,7 +118,8 @@ def test_each_of_the_coupled_has_a_cost_of_its_own_and_the_published_rule_is_alw
         position[0] = 0.0
         position[0, 0], position[0, 1], position[0, 10] = 0.0, 4.0, 6.0
         world.scene.refresh(slice(0, 1))
-        assert world.scene._near(slice(0, 1))[0].astype(int).tolist() == expected
+        near = np.broadcast_to(world.scene._near(slice(0, 1)), (1, 6))
+        assert near[0].astype(int).tolist() == expected
     far = world_of("safe-coupled-halfcheetah:6x2", cost="legacy")
     far.batch.bind("qpos")[0] = 0.0
     idle(far)

@@ -28,11 +28,12 @@ def count(
     rewards = np.repeat(np.broadcast_to(team, size).astype(float)[:, None] / agents, agents, axis=1)
     if resetting.any():
         episodes.begin(np.flatnonzero(resetting) + copies.start)
-    episodes.count(
-        copies, resetting, rewards, np.broadcast_to(cost, (size, agents)).astype(float),
-        np.broadcast_to(moved, size).astype(float), falls,
+    given = episodes.count(
+        copies, rewards, np.broadcast_to(cost, (size, agents)).astype(float),
+        np.broadcast_to(moved, size).astype(float), falls, resetting if resetting.any() else None,
     )  # fmt: skip
-    assert not rewards[resetting].any()
+    np.testing.assert_allclose(given, rewards.sum(axis=1))
+    assert (episodes.over == episodes.terminated | episodes.truncated).all()
     return resetting
 
 

@@ -77,8 +77,9 @@ def test_a_fall_terminates_and_costs_everybody_1(height: float, cost: str) -> No
     both = slice(0, 2)
     world.scene.refresh(both)
     outcome = world.scene.score(both, np.zeros((2, 4)), np.zeros((2, 1)))
+    assert outcome.fallen is not None
     assert outcome.fallen.tolist() == [False, True]
-    assert outcome.costs.tolist() == [[0.0] * 4, [1.0] * 4]
+    assert (np.broadcast_to(outcome.costs, (2, 4)) == [[0.0], [1.0]]).all()
 
 
 def test_upside_down_terminates() -> None:
