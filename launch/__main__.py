@@ -10,17 +10,21 @@ import sys
 from pathlib import Path
 
 from scalmarl.launch.children import Nursery
+from scalmarl.launch.standard_streams import hold_standard_streams
+from scalmarl.launch.stop_requests import StopRequests
 
 
 def supervise(path: Path, quiet: bool) -> int:
     """Run a planned run to its end; returns the exit code."""
+    hold_standard_streams()
+    stop_requests = StopRequests()
     # First of all the fork server, whose imports take longest; this process imports the rest meanwhile.
     nursery = Nursery()
 
     from scalmarl.launch.config import resolve
     from scalmarl.launch.display import Display, Foreground
-    from scalmarl.launch.errors import UserProblem, blame_machine
-    from scalmarl.launch.records import read_lines
+    from scalmarl.launch.errors import TrainingFailed, UserProblem, blame_machine
+    from scalmarl.launch.records import next_round
     from scalmarl.launch.report_problem import report_problem
     from scalmarl.launch.run_directory import RunDirectory, read_plan
     from scalmarl.launch.supervisor import Supervisor
@@ -29,13 +33,17 @@ def supervise(path: Path, quiet: bool) -> int:
     try:
         plan = read_plan(run)
         config, _ = resolve(run.config, (), {})
-        display = Display() if quiet else Foreground(run, plan, len(read_lines(run.metrics)))
-        return int(Supervisor(run, plan, config.processes.model_dump(), display, nursery).run())
+        display = Display() if quiet else Foreground(run, plan, next_round(run.metrics))
+        return int(Supervisor(run, plan, config.processes.model_dump(), display, nursery, stop_requests).run())
     except UserProblem as problem:
         report_problem(problem)
         return int(problem.code)
     except OSError as error:
-        refused = blame_machine(error)
+        refused: UserProblem | None = blame_machine(error)
+        if not run.path.is_dir():
+            refused = TrainingFailed(
+                f"the run directory {path} was taken away while the run was live", "start a new one"
+            )
         if refused is None:
             raise
         report_problem(refused)

@@ -18,6 +18,7 @@ import time
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Protocol
 
+from scalmarl.launch.entry import ONE_THREAD
 from scalmarl.launch.errors import MachineNotFit
 from scalmarl.protocol.control import ControlChannel
 from scalmarl.protocol.keys import Role, role_of
@@ -26,7 +27,6 @@ FORK_TRIES = 5
 PRELOAD = "scalmarl.agents.preload"
 LAUNCHER_VARIABLE = "SCALMARL_LAUNCHER_PID"
 _MODULES = {Role.SIM: "scalmarl.sim_server", Role.COORDINATOR: "scalmarl.coordinator"}
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # Give memory back to the kernel: an agent keeps 55 MB instead of 64 (scalmarl bench memory).
 _RETURN_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "1048576", "MALLOC_MMAP_THRESHOLD_": "1048576"}
 
@@ -85,7 +85,7 @@ class Nursery:
     def __init__(self) -> None:
         self.began = time.monotonic()
         os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
-        os.environ.update(_ONE_THREAD | _RETURN_MEMORY)
+        os.environ.update(ONE_THREAD | _RETURN_MEMORY)
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([PRELOAD])
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from scalmarl import __version__
 from scalmarl.launch import bench_command, reading
@@ -18,12 +14,12 @@ from scalmarl.launch.config import ALGORITHMS, Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
 from scalmarl.launch.env_command import env
-from scalmarl.launch.errors import MachineNotFit, TimedOut, TrainingFailed
+from scalmarl.launch.errors import TimedOut
 from scalmarl.launch.report_problem import guarded
-from scalmarl.launch.run_directory import RunDirectory, create, find
-from scalmarl.protocol.task import TaskSpec
+from scalmarl.launch.run_directory import RunDirectory, find
+from scalmarl.launch.standard_streams import hold_standard_streams
+from scalmarl.launch.voice import shell_words
 
-DETACH_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
 run_option = click.option(
     "--run", "run_path", type=click.Path(path_type=Path), help="Run directory; default: the live or the latest run."
@@ -43,6 +39,7 @@ def main() -> None:
     scalmarl traffic                         bytes per neighbourhood, measured and by formula
     scalmarl digest                          the same bits, whatever was killed
     """
+    hold_standard_streams()
 
 
 def _limits(ctx: click.Context, param: click.Parameter, text: str | None) -> float | list[float] | None:
@@ -113,68 +110,12 @@ def launch(
     if help_config:
         click.echo(to_toml(_DEFAULTS))
         return
-    from scalmarl.launch.planning import make_plan, write_plan
-    from scalmarl.launch.summary import banner
+    from scalmarl.launch.planning import make_plan
+    from scalmarl.launch.starting import begin, require_linux
 
     require_linux()
     named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
-    planned = make_plan(*resolve(file, assignments, named))
-    config, plan = planned.config, planned.plan
-    label = f"{task_slug(plan.task)}-k{plan.kappa}-s{plan.seed}"
-    run = create(run_path, label)
-    lock = run.take_lock()
-    write_plan(run, planned)
-    run.write_state(first_state(plan.rounds, plan.config_hash))
-    name = "of the task" if config.run.graph == "task" else config.run.graph
-    edges = planned.graph.number_of_edges()
-    graph = f"{name} ({edges} edge{'' if edges == 1 else 's'})"
-    Console(stderr=True).print(banner(run, plan, graph, config.run.algo), highlight=False)
-    hand_over(run, lock, detach)
-
-
-def task_slug(task: TaskSpec) -> str:
-    """``manyant8x1``, ``cheetahs8``: a task in a directory's name."""
-    return task.name.removeprefix("safe-") + (task.partition or str(task.agents))
-
-
-def first_state(rounds: int, config_hash: str) -> dict[str, Any]:
-    """``run.json`` before the launcher has written its own: the run reads ``running`` from its creation on."""
-    return {
-        "schema": 1, "state": "running", "round": 0, "rounds": rounds, "processes": [], "pid": os.getpid(),
-        "control": "", "config_hash": config_hash, "reason": "",
-    }  # fmt: skip
-
-
-def require_linux() -> None:
-    """Parent-death signals, pidfds and the fork server are Linux's."""
-    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
-        raise MachineNotFit(
-            f"this platform ({sys.platform}) has no pidfd and parent-death signal, which keep the processes together",
-            "run it on Linux 5.3 or newer with Python 3.11 or newer; see: scalmarl doctor",
-        )
-
-
-def hand_over(run: RunDirectory, lock: int, detach: bool) -> None:
-    """Become the supervisor of a prepared run, or start it in the background. Does not return in the foreground."""
-    os.set_inheritable(lock, True)
-    command = [sys.executable, "-m", "scalmarl.launch", str(run.path)]
-    if not detach:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.execv(command[0], command)
-    with run.log.open("ab") as log:
-        launcher = subprocess.Popen(
-            [*command, "--quiet"], pass_fds=(lock,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
-    deadline = time.monotonic() + DETACH_WITHIN_S
-    while time.monotonic() < deadline and launcher.poll() is None:
-        if run.read_state()["processes"]:
-            click.echo(f"{run.path} runs in the background (launcher pid {launcher.pid})")
-            click.echo(f"  scalmarl ps --run {run.path}\n  scalmarl stop --run {run.path}")
-            return
-        time.sleep(0.05)
-    raise TrainingFailed(f"the launcher of {run.path} did not come up", f"its words are in {run.log}")
+    begin(make_plan(*resolve(file, assignments, named)), run_path, detach)
 
 
 @main.command()
@@ -186,6 +127,7 @@ def hand_over(run: RunDirectory, lock: int, detach: bool) -> None:
 def resume(directory: Path, rounds: int | None, from_round: int | None, detach: bool) -> None:
     """Continue a stopped, failed or finished run with the same bits."""
     from scalmarl.launch.resuming import prepare
+    from scalmarl.launch.starting import hand_over, require_linux
 
     require_linux()
     run = RunDirectory(directory)
@@ -202,7 +144,10 @@ def kill(processes: tuple[str, ...], run_path: Path | None) -> None:
     run = find(run_path)
     for name in processes:
         answer = ask(run, {"command": "kill", "process": name})
-        click.echo(f"killed {answer['process']} (pid {answer['pid']}); bring it back: scalmarl restart {name}")
+        done = f"killed {answer['process']} (pid {answer['pid']})"
+        if answer["pid"] is None:
+            done = f"{answer['process']} was down already"
+        click.echo(f"{done}; bring it back: {shell_words('scalmarl', 'restart', name, '--run', run.path)}")
 
 
 @main.command()
@@ -229,7 +174,8 @@ def stop(run_path: Path | None, wait: bool) -> None:
         if time.monotonic() > deadline:
             raise TimedOut(f"{run.path} has not ended after {STOP_WITHIN_S:.0f} s", "see: scalmarl ps")
         time.sleep(0.05)
-    click.echo(f"stopped; continue it: scalmarl resume {run.path}" if wait else "stopping")
+    again = shell_words("scalmarl", "resume", run.path)
+    click.echo(f"stopped; continue it: {again}" if wait else "stopping")
 
 
 reading.add_to(main, run_option, json_option, guarded)

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.launch.summary import LAST_ROUNDS, agents_table, anchors, bytes_text, each_cost, mean_of
+from scalmarl.launch.voice import Patient, shell_words
 from scalmarl.protocol.plan import Plan
 
 REFRESH_S = 0.25
@@ -41,7 +42,7 @@ class Foreground(Display):
 
     def __init__(self, run: RunDirectory, plan: Plan, resumed_at: int) -> None:
         self._run, self._plan, self._resumed_at = run, plan, resumed_at
-        self._out, self._err = Console(), Console(stderr=True)
+        self._out, self._err = Patient(), Patient(stderr=True)
         self._lines: deque[dict[str, Any]] = deque(maxlen=LAST_ROUNDS)
         self._notes: deque[str] = deque(maxlen=5)
         self._snapshot: dict[str, Any] = {}
@@ -49,8 +50,8 @@ class Foreground(Display):
         self._first_commit = 0.0
         self._shown = self._printed = 0.0
         self._live: Live | None = None
-        if self._err.is_terminal:
-            self._live = Live(console=self._err, auto_refresh=False, transient=True)
+        if self._err.console.is_terminal:
+            self._live = Live(console=self._err.console, auto_refresh=False, transient=True)
             self._live.start()
 
     def show(self, snapshot: dict[str, Any]) -> None:
@@ -59,7 +60,11 @@ class Foreground(Display):
         now = time.monotonic()
         if self._live is not None and now - self._shown >= REFRESH_S:
             self._shown = now
-            self._live.update(self._picture(), refresh=True)
+            try:
+                self._live.update(self._picture(), refresh=True)
+            except (OSError, SystemExit):
+                self._live = None
+                self._err.give_up()
 
     def committed(self, line: dict[str, Any]) -> None:
         """Remember the round; without a terminal, print a line now and then."""
@@ -69,20 +74,20 @@ class Foreground(Display):
         last = line["round"] + 1 == self._plan.rounds
         if self._live is None and (now - self._printed >= PLAIN_EVERY_S or last):
             self._printed = now
-            self._err.print(self._text(), soft_wrap=True, highlight=False)
+            self._err.print(self._text(), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Keep it under the table, or print it."""
         self._notes.append(text)
         if self._live is None:
-            self._err.print(text, soft_wrap=True, highlight=False)
+            self._err.print(text, soft_wrap=True)
 
     def finish(self, snapshot: dict[str, Any], state: str, reason: str) -> None:
         """The summary, and the commands to try next."""
         if self._live is not None:
             self._live.stop()
             for text in self._notes:
-                self._err.print(text, highlight=False)
+                self._err.print(text)
         if self._run.metrics.exists() and snapshot["round"] > 0:
             self._out.print(anchors(self._run, self._plan))
             self._out.print(agents_table(self._run, self._plan))
@@ -92,21 +97,22 @@ class Foreground(Display):
         self._out.print(
             f"{ended} after {snapshot['round']} of {snapshot['rounds']} rounds in {took:.0f} s, "
             f"{restarts} restart{'' if restarts == 1 else 's'}",
-            soft_wrap=True, highlight=False,
+            soft_wrap=True,
         )  # fmt: skip
         for command in self._next_commands(state):
-            self._out.print(f"  {command}", soft_wrap=True, highlight=False)
+            self._out.print(f"  {command}", soft_wrap=True)
 
     def _next_commands(self, state: str) -> list[str]:
-        run = f"--run {self._run.path}"
+        where = ("--run", self._run.path)
+        resume = ("scalmarl", "resume", self._run.path)
         if state == "failed":
-            return [f"scalmarl events {run}", f"scalmarl ps {run}", f"scalmarl resume {self._run.path}"]
-        more = f" --rounds {2 * self._plan.rounds}" if state == "finished" else ""
+            return [shell_words("scalmarl", command, *where) for command in ("events", "ps")] + [shell_words(*resume)]
+        more = ("--rounds", 2 * self._plan.rounds) if state == "finished" else ()
         return [
-            f"scalmarl traffic {run}",
-            f"scalmarl digest {run}",
-            f"scalmarl logs 3 {run}" if self._plan.agents > 3 else f"scalmarl logs 0 {run}",
-            f"scalmarl resume {self._run.path}{more}",
+            shell_words("scalmarl", "traffic", *where),
+            shell_words("scalmarl", "digest", *where),
+            shell_words("scalmarl", "logs", 3 if self._plan.agents > 3 else 0, *where),
+            shell_words(*resume, *more),
         ]
 
     # ---- pieces ----

@@ -130,7 +130,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 @click.command("doctor")
-@click.option("--agents", default=8, show_default=True, help="For how many agents.")
+@click.option("--agents", type=click.IntRange(1), default=8, show_default=True, help="For how many agents.")
 def doctor_command(agents: int) -> None:
     """Does this machine fit, and how to mend what does not."""
     findings = [finding for check in CHECKS for finding in check(agents)]

@@ -6,6 +6,7 @@ nobody else's, so a process beyond kappa hops has neither an endpoint nor a key 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,20 @@ def private_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix=_PREFIX))
 
 
-def socket_path_bytes(agents: int) -> int:
-    """The longest socket path of a launch with so many agents."""
-    return len(f"{tempfile.gettempdir()}/{_PREFIX}12345678/{agents}.99999")
+def socket_path_bytes(agents: int, transport: str = "ipc") -> int:
+    """The longest socket path of a launch with so many agents: an inbox, the control socket, or that of Python's fork
+    server."""
+    names = [f"{_PREFIX}12345678/control", "pymp-12345678/listener-12345678"]
+    if transport == "ipc":
+        names.append(f"{_PREFIX}12345678/{agents}.99999")
+    return max(len(f"{tempfile.gettempdir()}/{name}") for name in names)
+
+
+def remove_private_directory(control: str) -> None:
+    """Remove the directory of a launch that was killed, named by its control socket."""
+    directory = Path(control).parent
+    if control and directory.name.startswith(_PREFIX):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 class EndpointBook:

@@ -13,12 +13,12 @@ from typing import Any
 
 import click
 import networkx as nx
-from rich.console import Console
 from rich.table import Table
 
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
+from scalmarl.launch.voice import console
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.tasks import FAMILIES, describe
 
@@ -151,7 +151,7 @@ def list_command(as_json: bool) -> None:
                 f"  :{spec.partition}" if spec.partition else " ", f"{spec.agents} agents{free}", graph_words(spec),
                 f"observes {sizes(spec.block_sizes)}", f"moves {sizes(spec.action_sizes)}",
             )  # fmt: skip
-        Console().print(table, highlight=False)
+        console().print(table)
         click.echo()
     click.echo("safe-manyant takes any AxS, A agents of S segments each. The first mode is the default.")
     click.echo("All of one: scalmarl env show TASK")
@@ -204,8 +204,7 @@ def _print_task(spec: TaskSpec) -> None:
         table.add_row(name, text)
     for note in spec.notes:
         table.add_row("note", note)
-    console = Console()
-    console.print(table, highlight=False)
+    console().print(table)
     click.echo("\ngraph:")
     for line in graph_lines(spec):
         click.echo(f"  {line}")
@@ -296,4 +295,4 @@ def _print_episodes(spec: TaskSpec, policy: str, found: list[dict[str, Any]]) ->
     table.add_row(
         "mean", f"{means[0]:.1f}", f"{means[1]:,.1f}", f"{means[2]:.1f}", f"{means[3]:.2f}", "", "", style="bold"
     )
-    Console().print(table)
+    console().print(table)

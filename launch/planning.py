@@ -43,6 +43,9 @@ OPTIMISER_COPIES = 6
 """How often an agent's samples stand in memory while it learns: raw, normalised, minibatch, activations."""
 
 
+GRAPH_FILE = "a graph file has one edge 'a b' per line (# starts a comment), or is networkx node-link JSON"
+
+
 @dataclass(frozen=True)
 class Planned:
     """A plan with what only the launcher needs."""
@@ -77,12 +80,12 @@ def make_plan(config: Config, origins: Origins) -> Planned:
         kappa = run.kappa if run.kappa_unit == "hops" else kappa_for_visible(graph, run.kappa)
     except ValueError as error:
         what, _, hint = str(error).partition("; ")
-        raise UsageProblem(what, hint or "see scalmarl launch --help") from None
+        raise UsageProblem(what, hint or GRAPH_FILE) from None
     config = settled(config, task)
     plan = _plan(config, task, graph, kappa)
     _check_memory(plan)
-    _check_widths(plan)
-    _check_sockets(config)
+    check_widths(plan)
+    check_sockets(config.processes.transport, plan.agents)
     return Planned(config, origins, graph, plan)
 
 
@@ -112,7 +115,7 @@ def _graph(name: str, task: TaskSpec) -> AgentGraph:
         graph.add_edges_from(task.edges)
         return graph
     path = Path(name)
-    if name.partition(":")[0] not in SHAPES and (path.exists() or path.suffix or os.sep in name):
+    if name and name.partition(":")[0] not in SHAPES and (path.exists() or path.suffix or os.sep in name):
         return read_graph(path, task.agents)
     return named_graph(name, task.agents)
 
@@ -141,7 +144,7 @@ def _plan(config: Config, task: TaskSpec, graph: AgentGraph, kappa: int) -> Plan
     )
 
 
-def _check_widths(plan: Plan) -> None:
+def check_widths(plan: Plan) -> None:
     """What a random stream's key must be able to count (``protocol.streams``)."""
     for what, count, bits in (
         ("rounds (--rounds)", plan.rounds, "round"),
@@ -152,13 +155,13 @@ def _check_widths(plan: Plan) -> None:
             raise UsageProblem(f"{count:,} {what} are more than a random stream counts", f"use at most {MOST[bits]:,}")
 
 
-def _check_sockets(config: Config) -> None:
-    assert config.run.agents is not None
-    needed, there = socket_path_bytes(config.run.agents), longest_ipc_path()
-    if config.processes.transport == "ipc" and needed > there:
+def check_sockets(transport: str, agents: int) -> None:
+    """Whether the sockets of a launch fit under the temporary directory. Raises ``MachineNotFit``."""
+    needed, there = socket_path_bytes(agents, transport), longest_ipc_path()
+    if needed > there:
         raise MachineNotFit(
             f"the temporary directory {tempfile.gettempdir()} is too long for sockets ({needed} > {there} bytes)",
-            "set TMPDIR to a shorter one, or --set processes.transport=tcp",
+            "set TMPDIR to a shorter one",
         )
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from scalmarl.coordinator.commit_log import log_path, read_commits
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.errors import NoSuchRun, TrainingFailed, UsageProblem
 from scalmarl.launch.records import read_lines
+from scalmarl.launch.resuming import check_log
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory, find, read_plan
+from scalmarl.launch.voice import console, shell_words
+from scalmarl.launch.watched import lives
 from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.keys import process_id, process_name
 from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
@@ -66,7 +68,7 @@ def ps(run_path: Path | None, as_json: bool) -> None:
         cells = [process["name"], process["pid"], process["state"] + silent, process["restarts"]]
         cells += [process.get("round"), process.get("phase"), process.get("waits_for")]
         table.add_row(*("-" if cell is None else str(cell) for cell in cells))
-    Console().print(table, highlight=False)
+    console().print(table)
 
 
 def current_state(run: RunDirectory) -> dict[str, Any]:
@@ -93,26 +95,31 @@ def logs(process: str, run_path: Path | None, follow: bool, previous: bool) -> N
             f"no process {process!r} in {run.path}", f"it has agents 0 to {plan.agents - 1}, sim, coordinator"
         )
     directory = process_directory(run.path, number)
-    lives = sorted(directory.glob("log.*.txt"), key=lambda path: int(path.name.split(".")[1]))
-    if previous and len(lives) < 2:
+    numbers = lives(directory)
+    if previous and len(numbers) < 2:
         raise UsageProblem(f"{process_name(number)} has had one life only", "leave --previous out")
-    if not lives:
+    if not numbers:
         raise UsageProblem(f"{process_name(number)} has written no log yet", "try again in a moment")
-    for text in _follow(run, directory, lives[-1]) if follow else [lives[-2 if previous else -1].read_text()]:
+    life = numbers[-2 if previous else -1]
+    for text in _follow(run, directory, life) if follow else [_log(directory, life).read_text(errors="replace")]:
         sys.stdout.write(text)
         sys.stdout.flush()
 
 
-def _follow(run: RunDirectory, directory: Path, path: Path) -> Iterator[str]:
+def _log(directory: Path, life: int) -> Path:
+    return directory / f"log.{life}.txt"
+
+
+def _follow(run: RunDirectory, directory: Path, life: int) -> Iterator[str]:
     """A log as it grows, over the process's deaths, until the run has ended."""
-    life, at = int(path.name.split(".")[1]), 0
+    at = 0
     while True:
         live = run.is_live()
-        with (directory / f"log.{life}.txt").open(encoding="utf-8") as file:
+        with _log(directory, life).open(encoding="utf-8", errors="replace") as file:
             file.seek(at)
             yield file.read()
             at = file.tell()
-        if (directory / f"log.{life + 1}.txt").exists():
+        if _log(directory, life + 1).exists():
             life, at = life + 1, 0
         elif not live:
             return
@@ -131,7 +138,7 @@ def traffic(run_path: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    console = Console()
+    out = console()
     table = Table(title=f"wire bytes per neighbourhood and round, {found['rounds']} rounds")
     for name in ("agent", "neighbourhood", "sent", "predicted", "received", "all-to-all would send"):
         table.add_column(name, justify="left" if name == "neighbourhood" else "right")
@@ -141,7 +148,7 @@ def traffic(run_path: Path | None, as_json: bool) -> None:
             str(row["agent"]), str(row["members"]), f"{row['per_round_bytes']:,.0f}", f"{row['predicted_bytes']:,}",
             f"{received:,.0f}", f"{all_to_all_bytes(plan, row['agent']):,}",
         )  # fmt: skip
-    console.print(table)
+    out.print(table)
     kinds: dict[str, list[int]] = {}
     for pair in found["pairs"]:
         row = kinds.setdefault(pair["kind"], [0, 0, 0, 0])
@@ -167,7 +174,7 @@ def traffic(run_path: Path | None, as_json: bool) -> None:
         "-",
         "-",
     )
-    console.print(table)
+    out.print(table)
 
 
 def digest(run_path: Path | None, as_json: bool) -> None:
@@ -185,16 +192,18 @@ def digest(run_path: Path | None, as_json: bool) -> None:
 
 def digests(run: RunDirectory) -> dict[str, Any]:
     """The document of ``scalmarl digest --json``, read from the files themselves and checked against the commit log."""
-    plan = read_plan(run)
     for _ in range(20):
         try:
             return _digests_once(run)
         except FileNotFoundError:
             # A commit moved the files on while they were read.
             time.sleep(0.05)
-    raise TrainingFailed(
-        f"{run.path} lacks the file of a committed round", f"see: scalmarl resume {run.path} ({plan.rounds} rounds)"
-    )
+    raise TrainingFailed(f"{run.path} lacks the file of a committed round", _go_back(run))
+
+
+def _go_back(run: RunDirectory) -> str:
+    back = shell_words("scalmarl", "resume", run.path, "--from-round", "R")
+    return f"put back a copy, or go back to an archived round: {back}"
 
 
 def _digests_once(run: RunDirectory) -> dict[str, Any]:
@@ -203,6 +212,7 @@ def _digests_once(run: RunDirectory) -> dict[str, Any]:
     plan = read_plan(run)
     try:
         commits = read_commits(log_path(run.path))[0]
+        check_log(run, plan, len(commits))
         rounds = commits[-1][0] if commits else 0
         committed = read_commit_record(commits[-1][1]) if commits else {}
         agents: dict[str, str] = {}
@@ -213,9 +223,7 @@ def _digests_once(run: RunDirectory) -> dict[str, Any]:
                 raise DamagedFile(f"{process_name(agent)}: the file of round {rounds} is not the committed one")
             agents[str(agent)] = value.hex()
     except DamagedFile as damage:
-        raise TrainingFailed(
-            str(damage), f"go back to an archived round: scalmarl resume {run.path} --from-round R"
-        ) from None
+        raise TrainingFailed(str(damage).partition(";")[0], _go_back(run)) from None
     whole = hashlib.sha256("".join(agents[agent] for agent in sorted(agents, key=int)).encode()).hexdigest()
     return {"schema": SCHEMA, "rounds": rounds, "agents": agents, "run": whole}
 

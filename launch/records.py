@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.files import append_durably, write_durably
 from scalmarl.protocol.keys import SIM
@@ -26,38 +27,54 @@ def note_event(run: RunDirectory, event: str, process: str | None = None, **more
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON-lines file; a torn last line is left out."""
+    """The whole lines of a JSON-lines file; a torn last line is left out. Raises ``TrainingFailed``."""
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [json.loads(line) for line in lines if line]
+    lines = []
+    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        if not isinstance(line, dict) or not ("round" in line or "event" in line):
+            raise TrainingFailed(f"{path}, line {number} is damaged", "remove that line or put back a copy of the file")
+        lines.append(line)
+    return lines
+
+
+def next_round(path: Path) -> int:
+    """The round after the last one that a file of records tells of."""
+    lines = read_lines(path)
+    return int(lines[-1]["round"]) + 1 if lines else 0
 
 
 class RoundRecords:
     """Turns the rows of a committed round into one line of ``metrics.jsonl`` and one of ``traffic.jsonl``.
 
     The rows lie beside the round files of every process, durable before the commit, so a launcher that died in between
-    catches up when it resumes; a row is removed once its line is durable.
+    catches up when it resumes; a row is removed once its line is durable. Where a file of records was lost and the rows
+    are gone, it goes on with a gap: lines carry their round.
     """
 
     def __init__(self, run: RunDirectory, plan: Plan) -> None:
         self._run, self._plan = run, plan
         for path in (run.metrics, run.traffic):
             _cut_torn_line(path)
-        self.recorded = min(len(read_lines(path)) for path in (run.metrics, run.traffic))
-        for path in (run.metrics, run.traffic):
-            _keep_lines(path, self.recorded)
-        last = read_lines(run.metrics)[-1:]
-        self.last: dict[str, Any] | None = last[0] if last else None
-        self.first: dict[str, Any] | None = read_lines(run.metrics)[0] if last else None
+        self._next = {path: next_round(path) for path in (run.metrics, run.traffic)}
+        self.recorded = min(self._next.values())
         self._clock = time.monotonic()
 
     def catch_up(self, committed: int) -> list[dict[str, Any]]:
         """Record every committed round that is not recorded yet; returns the new lines of metrics."""
-        lines = []
+        lines, lost = [], []
         while self.recorded <= committed:
-            lines.append(self._record(self.recorded))
+            try:
+                lines.append(self._record(self.recorded))
+            except FileNotFoundError:
+                lost.append(self.recorded)
             self.recorded += 1
+        if lost:
+            note_event(self._run, "records lost", first=lost[0], last=lost[-1])
         return lines
 
     def _record(self, round: int) -> dict[str, Any]:
@@ -69,12 +86,11 @@ class RoundRecords:
             self._plan, round, rows[SIM]["figures"], agents, [rows[a]["sent"] for a in range(len(agents))], wall
         )
         traffic = {"round": round, "sent": [[process, *row] for process in rows for row in rows[process]["sent"]]}
-        append_durably(self._run.traffic, json.dumps(traffic).encode() + b"\n")
-        append_durably(self._run.metrics, json.dumps(line).encode() + b"\n")
+        for path, document in ((self._run.traffic, traffic), (self._run.metrics, line)):
+            if round >= self._next[path]:
+                append_durably(path, json.dumps(document).encode() + b"\n")
         for process in rows:
             row_path(process_directory(self._run.path, process), round).unlink(missing_ok=True)
-        self.last = line
-        self.first = self.first or line
         return line
 
     def _read(self, process: int, round: int) -> dict[str, Any]:
@@ -120,9 +136,12 @@ AGENT_FIGURES = ("explained_variance", "clip_fraction", "policy_std", "epochs")
 
 
 def forget_after(run: RunDirectory, rounds: int) -> None:
-    """Keep the lines of the first ``rounds`` rounds only."""
+    """Keep the lines of rounds before ``rounds`` only."""
     for path in (run.metrics, run.traffic):
-        _keep_lines(path, rounds)
+        lines = read_lines(path)
+        kept = [line for line in lines if line["round"] < rounds]
+        if len(kept) < len(lines):
+            write_durably(path, b"".join(json.dumps(line).encode() + b"\n" for line in kept))
 
 
 def _cut_torn_line(path: Path) -> None:
@@ -131,10 +150,3 @@ def _cut_torn_line(path: Path) -> None:
         whole = data[: data.rfind(b"\n") + 1]
         if whole != data:
             write_durably(path, whole)
-
-
-def _keep_lines(path: Path, count: int) -> None:
-    if path.exists():
-        lines = path.read_bytes().split(b"\n")[:-1]
-        if len(lines) > count:
-            write_durably(path, b"".join(line + b"\n" for line in lines[:count]))

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from scalmarl.launch.errors import UserProblem, blame_machine
+from scalmarl.launch.errors import Exit, UserProblem, blame_machine
+from scalmarl.launch.standard_streams import fall_silent
 
 
 def report_problem(problem: UserProblem, as_json: bool = False) -> None:
     """On stderr as two lines, or on stdout as one JSON document."""
-    if as_json:
-        print(json.dumps({"error": {"code": int(problem.code), "message": problem.what, "hint": problem.hint}}))
-        return
-    print(f"error: {problem.what}\nhint: {problem.hint}", file=sys.stderr)
+    document = {"error": {"code": int(problem.code), "message": problem.what, "hint": problem.hint}}
+    text, stream = (
+        (json.dumps(document), sys.stdout) if as_json else (f"error: {problem.what}\nhint: {problem.hint}", sys.stderr)
+    )
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        # Nobody can be told; the exit code still says it.
+        fall_silent(stream.fileno())
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,9 +35,11 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         except UserProblem as problem:
             report_problem(problem, bool(kwargs.get("as_json")))
             sys.exit(int(problem.code))
+        except KeyboardInterrupt:
+            sys.exit(int(Exit.INTERRUPTED))
         except BrokenPipeError:
             # The reader of a pipe went away (``| head``): nothing is wrong, and nothing more can be said.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            fall_silent(1)
             sys.exit(0)
         except OSError as error:
             refused = blame_machine(error)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 from scalmarl.coordinator.commit_log import cut_commits, log_path, read_commits
+from scalmarl.launch.config import resolve
+from scalmarl.launch.endpoint_book import remove_private_directory
 from scalmarl.launch.errors import TrainingFailed, UsageProblem
-from scalmarl.launch.records import forget_after, note_event
+from scalmarl.launch.planning import check_sockets, check_widths
+from scalmarl.launch.records import forget_after, note_event, read_lines
 from scalmarl.launch.run_directory import RunDirectory, read_plan
 from scalmarl.launch.versions import versions
+from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.keys import COORDINATOR, process_name
+from scalmarl.protocol.lifeline import hold_stop_signals, release_stop_signals
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
 
@@ -21,40 +27,66 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
     """Take the lock and make the run ready; returns the lock's descriptor. Raises ``UserProblem``; loses nothing."""
     state = run.read_state()
     lock = run.take_lock()
+    # From the first change on, the supervisor answers every request to stop.
+    hold_stop_signals()
     try:
         plan = read_plan(run)
-        committed = len(_commits(run)) if from_round is None else from_round
+        config, _ = resolve(run.config, (), {})
+        check_sockets(config.processes.transport, plan.agents)
+        for path in (run.metrics, run.traffic, run.events):
+            read_lines(path)
+        committed = len(_commits(run))
+        check_log(run, plan, committed)
         _check_versions(run, state)
-        wanted = _check_rounds(run, plan, rounds, committed)
+        if from_round is not None:
+            _check_archive(run, plan, from_round)
+        plan = _with_rounds(run, plan, rounds, committed if from_round is None else from_round)
         if from_round is None:
             _check_files(run, plan, committed)
         else:
             go_back(run, plan, from_round)
-        if wanted != plan.rounds:
-            write_durably(run.plan, json.dumps({**plan.to_data(), "rounds": wanted}).encode())
-        run.write_state({**state, "state": "running", "reason": "", "rounds": wanted, "processes": []})
+        write_durably(run.plan, json.dumps(plan.to_data()).encode())
+        remove_private_directory(state["control"])
+        again = {"state": "running", "reason": "", "rounds": plan.rounds, "processes": [], "control": ""}
+        run.write_state({**state, **again})
     except BaseException:
+        release_stop_signals()
         os.close(lock)
         raise
     return lock
+
+
+def check_log(run: RunDirectory, plan: Plan, committed: int) -> None:
+    """The commit log must not be behind the round files: what it does not know of would be redone without its inputs.
+    Raises ``TrainingFailed``."""
+    for process in plan.processes():
+        kept = [int(path.stem) for path in process_directory(run.path, process).glob("*.round")]
+        if process != COORDINATOR and kept and min(kept) > committed:
+            raise TrainingFailed(
+                f"{log_path(run.path)} knows of {committed} rounds, but {process_name(process)} has left round "
+                f"{min(kept) - 1} behind",
+                "put back a copy of the commit log, or start a new run",
+            )
 
 
 def _commits(run: RunDirectory) -> list[tuple[int, bytes]]:
     try:
         return read_commits(log_path(run.path))[0]
     except DamagedFile as damage:
-        raise TrainingFailed(str(damage), "the commit log is small: put back a copy, or start a new run") from None
+        raise TrainingFailed(str(damage).partition(";")[0], "put back a copy, or start a new run") from None
 
 
-def _check_rounds(run: RunDirectory, plan: Plan, rounds: int | None, committed: int) -> int:
-    """The number of rounds that the run shall have."""
+def _with_rounds(run: RunDirectory, plan: Plan, rounds: int | None, committed: int) -> Plan:
+    """The plan with the number of rounds that the run shall have."""
     wanted = plan.rounds if rounds is None else rounds
     if wanted <= committed:
         raise UsageProblem(
             f"{run.path} has committed {committed} rounds of {wanted}; nothing is left to do",
-            f"extend it: scalmarl resume {run.path} --rounds {2 * committed}",
+            f"extend it: {shell_words('scalmarl', 'resume', run.path, '--rounds', 2 * max(committed, 1))}",
         )
-    return wanted
+    plan = replace(plan, rounds=wanted)
+    check_widths(plan)
+    return plan
 
 
 def _check_versions(run: RunDirectory, state: dict[str, object]) -> None:
@@ -71,9 +103,10 @@ def _check_versions(run: RunDirectory, state: dict[str, object]) -> None:
 def _check_files(run: RunDirectory, plan: Plan, committed: int) -> None:
     """Every process must have a sound file to start from: that of the first round that is not committed."""
     for process in plan.processes():
-        if process == COORDINATOR or committed == 0:
+        directory = process_directory(run.path, process)
+        if process == COORDINATOR or (committed == 0 and not any(directory.glob("*.round"))):
             continue
-        path = round_path(process_directory(run.path, process), committed)
+        path = round_path(directory, committed)
         try:
             read_round_file(path, plan, process, committed)
         except (DamagedFile, OSError) as error:
@@ -99,14 +132,17 @@ def _archived(run: RunDirectory, plan: Plan) -> str:
     rounds = archived_rounds(run, plan)
     if not rounds:
         return "it holds none; start a new run"
-    return f"scalmarl resume {run.path} --from-round {rounds[-1]}"
+    return shell_words("scalmarl", "resume", run.path, "--from-round", rounds[-1])
+
+
+def _check_archive(run: RunDirectory, plan: Plan, round: int) -> None:
+    if round not in archived_rounds(run, plan):
+        there = ", ".join(str(r) for r in archived_rounds(run, plan)) or "none"
+        raise UsageProblem(f"round {round} is not in the archive of {run.path}", f"archived rounds: {there}")
 
 
 def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
     """Put every process back to the start of an archived round. Raises ``UserProblem`` before it changes anything."""
-    if round not in archived_rounds(run, plan):
-        there = ", ".join(str(r) for r in archived_rounds(run, plan)) or "none"
-        raise UsageProblem(f"round {round} is not in the archive of {run.path}", f"archived rounds: {there}")
     agents = [process for process in plan.processes() if process != COORDINATOR]
     contents = {}
     for process in agents:

@@ -11,11 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from scalmarl.launch.errors import NoSuchRun, UsageProblem
+from scalmarl.launch.errors import MachineNotFit, NoSuchRun, UsageProblem
 from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.plan import Plan
 
 RUNS = Path("runs")
+_STATE = {"state", "round", "rounds", "processes", "control", "pid"}
 SCHEMA = 1
 
 
@@ -39,11 +40,15 @@ class RunDirectory:
         """``run.json``; a run that says running but holds no lock reads ``failed``. Raises ``NoSuchRun``."""
         try:
             state: dict[str, Any] = json.loads(self.state.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError):
             raise NoSuchRun(
-                f"{self.path} is no run directory (it has no readable run.json)",
+                f"{self.path} is no run directory (it has no run.json)",
                 "name one with --run DIR; 'scalmarl launch' makes one under runs/",
             ) from None
+        except (OSError, ValueError) as error:
+            raise NoSuchRun(f"{self.state} cannot be read ({error})", "mend it or put back a copy") from None
+        if not isinstance(state, dict) or not _STATE.issubset(state):
+            raise NoSuchRun(f"{self.state} is damaged (it lacks what a run's state has)", "put back a copy")
         if state["state"] == "running" and not self.is_live():
             state["state"] = "failed"
             for process in state["processes"]:
@@ -59,7 +64,7 @@ class RunDirectory:
         try:
             with self.lock.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
             return True
@@ -89,8 +94,13 @@ def create(path: Path | None, label: str) -> RunDirectory:
                 f"the run directory {path} exists already" + (" and belongs to a live run" if live else ""),
                 f"choose another --run, or go on with it: scalmarl resume {path}",
             )
-        _make(path)
+        try:
+            _make(path)
+        except FileExistsError:
+            raise UsageProblem(f"the run directory {path} exists already", "choose another --run") from None
         return RunDirectory(path)
+    if not RUNS.is_symlink() and (RUNS / "latest").exists() and not (RUNS / "latest").is_symlink():
+        raise UsageProblem(f"{RUNS / 'latest'} is not the link that scalmarl makes", "move it away, or give --run DIR")
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for suffix in ("", *(f"_{n}" for n in range(2, 100))):
         named = RUNS / f"{stamp}_{label}{suffix}"
@@ -108,7 +118,7 @@ def _make(path: Path) -> None:
     except FileExistsError:
         raise
     except OSError as error:
-        raise UsageProblem(
+        raise MachineNotFit(
             f"the run directory {path} cannot be made ({error.strerror})",
             "choose a --run on a disk that you can write to",
         ) from None
@@ -133,7 +143,7 @@ def find(path: Path | None) -> RunDirectory:
             f"{len(live)} runs are live: {', '.join(str(run.path) for run in live)}", "say which with --run DIR"
         )
     latest = RUNS / "latest"
-    if not latest.exists():
+    if not latest.exists() or not latest.is_symlink():
         raise NoSuchRun("there is no run in runs/", "start one with 'scalmarl launch', or name one with --run DIR")
     return RunDirectory(RUNS / os.readlink(latest))
 
@@ -142,9 +152,14 @@ def read_plan(run: RunDirectory) -> Plan:
     """The plan of an existing run. Raises ``NoSuchRun``."""
     try:
         return Plan.from_data(json.loads(run.plan.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, NotADirectoryError):
         raise NoSuchRun(
-            f"{run.path} has no readable plan.json ({error})", "name a run directory with --run DIR"
+            f"{run.path} is no run directory (it has no plan.json)", "name one with --run DIR, or put back a copy"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NoSuchRun(
+            f"{run.plan} is damaged, or of another version of scalmarl ({error!r})",
+            "put back a copy, or use the version that run.json names",
         ) from None
 
 

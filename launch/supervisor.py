@@ -11,7 +11,6 @@ import platform
 import selectors
 import shutil
 import signal
-import socket
 import time
 from typing import Any
 
@@ -23,7 +22,9 @@ from scalmarl.launch.errors import Exit, UsageProblem
 from scalmarl.launch.records import RoundRecords, note_event
 from scalmarl.launch.restart_policy import Death, RestartPolicy
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
+from scalmarl.launch.stop_requests import StopRequests
 from scalmarl.launch.versions import versions
+from scalmarl.launch.voice import shell_words
 from scalmarl.launch.watched import Watched
 from scalmarl.protocol.control import Closed
 from scalmarl.protocol.keys import COORDINATOR, SIM, process_id
@@ -41,7 +42,13 @@ class Supervisor:
     """Runs one plan to its end in a run directory whose lock this process holds."""
 
     def __init__(
-        self, run: RunDirectory, plan: Plan, settings: dict[str, Any], display: Display, nursery: Nursery
+        self,
+        run: RunDirectory,
+        plan: Plan,
+        settings: dict[str, Any],
+        display: Display,
+        nursery: Nursery,
+        stop_requests: StopRequests,
     ) -> None:
         self.run_directory, self.plan, self.display = run, plan, display
         self._stall_kill_s = float(settings["stall_kill_s"])
@@ -57,7 +64,7 @@ class Supervisor:
         self._stop_at: float | None = None
         self._stop_after = -1
         self._exit: tuple[str, Exit, str] | None = None
-        self._nursery = nursery
+        self._nursery, self._stop_requests = nursery, stop_requests
 
     # ---- the run ----
 
@@ -65,7 +72,7 @@ class Supervisor:
         """Start everything and serve until the last commit, a stop, or a diagnosis."""
         server = ControlServer(self._private / "control", self._selector, self._answer)
         self._write_state("running", "")
-        wake, signals = self._catch_signals()
+        self._selector.register(self._stop_requests, selectors.EVENT_READ, self._signalled)
         try:
             note_event(self.run_directory, "launch", rounds=self.plan.rounds, committed=self._committed + 1)
             for process in (SIM, COORDINATOR, *range(self.plan.agents)):
@@ -77,8 +84,7 @@ class Supervisor:
         finally:
             self._end_everything()
             server.close()
-            signals.close()
-            wake.close()
+            self._stop_requests.close()
             shutil.rmtree(self._private, ignore_errors=True)
         state, code, reason = self._exit
         note_event(self.run_directory, state, reason=reason, rounds=self._committed + 1)
@@ -86,22 +92,12 @@ class Supervisor:
         self.display.finish(self._snapshot(), state, reason)
         return code
 
-    def _catch_signals(self) -> tuple[socket.socket, socket.socket]:
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
-        signal.set_wakeup_fd(theirs.fileno())
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._signalled(ours.recv(64)))
-        return ours, theirs
-
-    def _signalled(self, numbers: bytes) -> None:
-        for number in numbers:
+    def _signalled(self) -> None:
+        for number in self._stop_requests.take():
             if self._stop_reason is not None and number == signal.SIGINT:
                 self._exit = ("stopped", Exit.INTERRUPTED, "interrupted twice")
-            elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                self._ask_to_stop(signal.Signals(number).name)
+            else:
+                self._ask_to_stop(number.name)
 
     def _ask_to_stop(self, reason: str) -> None:
         if self._stop_reason is None:
@@ -227,7 +223,7 @@ class Supervisor:
             return
         self._plan_restart(watched, time.monotonic() + delay)
         name = watched.name
-        log = f"scalmarl logs {name} --previous --run {self.run_directory.path}"
+        log = shell_words("scalmarl", "logs", name, "--previous", "--run", self.run_directory.path)
         self.display.note(
             f"{name} died: {death.cause()}, round {death.place[0]}; restarting"
             + (f" in {delay:.1f} s; log: {log}" if delay else "")
@@ -287,6 +283,8 @@ class Supervisor:
             ) from None
 
     def _kill(self, watched: Watched) -> dict[str, Any]:
+        if watched.state == "down":
+            return {"process": watched.name, "pid": None}
         watched.hold = True
         watched.start_at = None
         note_event(self.run_directory, "hold", watched.name, pid=watched.pid)

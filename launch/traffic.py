@@ -12,6 +12,7 @@ from typing import Any
 
 import networkx as nx
 
+from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
 from scalmarl.protocol.graph import AgentGraph, hop_distances
@@ -79,10 +80,13 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
 
 
 def _edges(run: RunDirectory) -> list[list[int]]:
-    data = json.loads(run.graph.read_text(encoding="utf-8"))
-    rows: list[list[int]] = [[] for _ in data["nodes"]]
-    for edge in data["edges"]:
-        rows[edge["source"]].append(edge["target"])
+    try:
+        data = json.loads(run.graph.read_text(encoding="utf-8"))
+        rows: list[list[int]] = [[] for _ in data["nodes"]]
+        for edge in data["edges"]:
+            rows[edge["source"]].append(edge["target"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise TrainingFailed(f"{run.graph} cannot be read ({error!r})", "put back a copy") from None
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,12 @@ from typing import Any
 from scalmarl.launch.children import Child
 from scalmarl.protocol.keys import Role, process_name, role_of
 from scalmarl.protocol.round_files import process_directory
+
+
+def lives(directory: Path) -> list[int]:
+    """The numbers of a process's lives that left a log, ascending."""
+    found = (re.fullmatch(r"log\.(\d+)\.txt", path.name) for path in directory.glob("log.*.txt"))
+    return sorted(int(match[1]) for match in found if match)
 
 
 @dataclass
@@ -43,8 +50,7 @@ class Watched:
 
     def begin_life(self, run_directory: Path) -> None:
         """Forget the last life. A life's number is never used twice in a run, so logs of earlier launches stay."""
-        logs = process_directory(run_directory, self.process).glob("log.*.txt")
-        self.incarnation = max([self.incarnation, *(int(path.name.split(".")[1]) for path in logs)]) + 1
+        self.incarnation = max([self.incarnation, *lives(process_directory(run_directory, self.process))]) + 1
         self.state = "starting" if self.died_at is None else "restarting"
         self.start_at, self.beat, self.beat_at = None, {}, time.monotonic()
         self.suspected, self.is_missed, self.error = False, False, ""

@@ -52,15 +52,18 @@ def _grid_size(size: str, agents: int) -> tuple[int, int]:
 
 
 def read_graph(path: Path, agents: int) -> AgentGraph:
-    """Edges from a file: one ``a b`` per line (``#`` starts a comment), or networkx node-link JSON (``.json``).
+    """Edges from a file: one ``a b`` per line (``#`` starts a comment), or networkx node-link JSON.
 
     A line with one number is an agent without edges. Raises ``ValueError`` with the file, the line and the cure.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"graph file {path}: is not a regular file")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"graph file {path}: cannot be read ({error})") from None
-    graph: AgentGraph = _from_json(path, text) if path.suffix == ".json" else _from_lines(path, text)
+    is_json = path.suffix == ".json" or text.lstrip().startswith("{")
+    graph: AgentGraph = _from_json(path, text) if is_json else _from_lines(path, text)
     missing = sorted(set(range(agents)) - set(graph))
     strange = sorted((node for node in graph if node not in range(agents)), key=str)
     if missing or strange:
@@ -98,7 +101,7 @@ def _from_json(path: Path, text: str) -> AgentGraph:
         data: dict[str, Any] = json.loads(text)
         identities = [node["id"] for node in data["nodes"]]
         edges = [(edge["source"], edge["target"]) for edge in data.get("edges", data.get("links", []))]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"graph file {path}: not networkx node-link JSON ({error!r})") from None
     for node in (*identities, *(node for edge in edges for node in edge)):
         if type(node) is not int:

@@ -11,6 +11,18 @@ import os
 import signal
 
 _PR_SET_PDEATHSIG = 1
+STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""Whoever is going to answer them later holds them back meanwhile; a child must not inherit that."""
+
+
+def hold_stop_signals() -> None:
+    """From here on a request to stop waits, also over an exec, until ``release_stop_signals``."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+def release_stop_signals() -> None:
+    """Let waiting and coming requests through."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def die_with_parent(parent: int) -> None:

@@ -27,7 +27,7 @@ from scalmarl.protocol.errors import BadFrame, ProtocolError
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, process_name
 from scalmarl.protocol.kinds import Rules, form, sent_by
 from scalmarl.protocol.ledger import CONTROL, Ledger, Totals
-from scalmarl.protocol.lifeline import die_with_parent
+from scalmarl.protocol.lifeline import die_with_parent, release_stop_signals
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import SealRow, process_directory
 from scalmarl.protocol.runtime import Runtime, Status, Store, describe_missing
@@ -83,6 +83,7 @@ def serve(end: socket.socket, make_parts: MakeParts) -> None:
     """Be a process of a run until the launcher says stop or goes away; never returns."""
     # Ctrl-C reaches the whole foreground group; only the launcher answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    release_stop_signals()
     channel = ControlChannel(end)
     shell: Shell | None = None
     try:

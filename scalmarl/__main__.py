@@ -1,5 +1,5 @@
 """``python -m scalmarl``: the command line."""
 
-from scalmarl.launch.cli import main
+from scalmarl.launch.entry import main
 
 main()

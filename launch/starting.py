@@ -1,0 +1,96 @@
+"""From a plan to a supervised run: its directory, and the process that becomes or starts the supervisor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scalmarl.launch.errors import MachineNotFit, TrainingFailed
+from scalmarl.launch.planning import Planned, write_plan
+from scalmarl.launch.run_directory import RunDirectory, create
+from scalmarl.launch.summary import banner
+from scalmarl.launch.voice import Patient, shell_words
+from scalmarl.protocol.lifeline import hold_stop_signals, release_stop_signals
+from scalmarl.protocol.task import TaskSpec
+
+DETACH_WITHIN_S = 60.0
+
+
+def begin(planned: Planned, path: Path | None, detach: bool) -> None:
+    """Make the run's directory, say what starts, and hand over. What cannot be written leaves nothing behind."""
+    plan = planned.plan
+    # From the first trace on disk on, the supervisor answers every request to stop.
+    hold_stop_signals()
+    try:
+        run = create(path, f"{task_slug(plan.task)}-k{plan.kappa}-s{plan.seed}")
+        try:
+            lock = run.take_lock()
+            write_plan(run, planned)
+            run.write_state(first_state(plan.rounds, plan.config_hash))
+        except OSError:
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise
+    except BaseException:
+        release_stop_signals()
+        raise
+    Patient(stderr=True).print(banner(run, plan, graph_words(planned), planned.config.run.algo))
+    hand_over(run, lock, detach)
+
+
+def graph_words(planned: Planned) -> str:
+    """``of the task (7 edges)``."""
+    name = planned.config.run.graph
+    edges = planned.graph.number_of_edges()
+    return f"{'of the task' if name == 'task' else name} ({edges} edge{'' if edges == 1 else 's'})"
+
+
+def task_slug(task: TaskSpec) -> str:
+    """``manyant8x1``, ``cheetahs8``: a task in a directory's name."""
+    return task.name.removeprefix("safe-") + (task.partition or str(task.agents))
+
+
+def first_state(rounds: int, config_hash: str) -> dict[str, Any]:
+    """``run.json`` before the launcher has written its own: the run reads ``running`` from its creation on."""
+    return {
+        "schema": 1, "state": "running", "round": 0, "rounds": rounds, "processes": [], "pid": os.getpid(),
+        "control": "", "config_hash": config_hash, "reason": "",
+    }  # fmt: skip
+
+
+def require_linux() -> None:
+    """Parent-death signals, pidfds and the fork server are Linux's."""
+    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+        raise MachineNotFit(
+            f"this platform ({sys.platform}) has no pidfd and parent-death signal, which keep the processes together",
+            "run it on Linux 5.3 or newer with Python 3.11 or newer; see: scalmarl doctor",
+        )
+
+
+def hand_over(run: RunDirectory, lock: int, detach: bool) -> None:
+    """Become the supervisor of a prepared run, or start it in the background. Does not return in the foreground."""
+    os.set_inheritable(lock, True)
+    command = [sys.executable, "-m", "scalmarl.launch", str(run.path)]
+    if not detach:
+        os.execv(command[0], command)
+    with run.log.open("ab") as log:
+        launcher = subprocess.Popen(
+            [*command, "--quiet"], pass_fds=(lock,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+    release_stop_signals()
+    deadline = time.monotonic() + DETACH_WITHIN_S
+    while time.monotonic() < deadline and launcher.poll() is None:
+        if run.read_state()["processes"]:
+            click.echo(f"{run.path} runs in the background (launcher pid {launcher.pid})")
+            for name in ("ps", "stop"):
+                click.echo(f"  {shell_words('scalmarl', name, '--run', run.path)}")
+            return
+        time.sleep(0.05)
+    raise TrainingFailed(f"the launcher of {run.path} did not come up", f"its words are in {run.log}")

@@ -1,0 +1,71 @@
+"""Nobody listens any more, or somebody stops a run before it has begun: neither is an error."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SIZE = ("--agents", "2", "--kappa", "1", "--envs", "4", "--steps", "8")
+
+
+def command(path: Path, rounds: int) -> list[str]:
+    return [sys.executable, "-m", "scalmarl", "launch", *SIZE, "--rounds", str(rounds), "--run", str(path)]
+
+
+def default_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def state(path: Path) -> str:
+    found: str = json.loads((path / "run.json").read_text())["state"]
+    return found
+
+
+@pytest.mark.parametrize("redirection", ["| true", "2>&1 | true", ">&- 2>&- <&-", ">/dev/full 2>&1"])
+def test_a_run_goes_on_when_nobody_can_be_told(redirection: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = " ".join(command(run, 4))
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {words} {redirection}"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert state(run) == "finished"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+@pytest.mark.parametrize("after_s", [0.0, 0.2, 0.4])
+def test_a_signal_during_the_start_stops_the_run(number: int, code: int, after_s: float, tmp_path: Path) -> None:
+    """Counted from the moment at which the directory is there."""
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command(run, 100_000), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=default_signals
+    )
+    deadline = time.monotonic() + 60
+    while not run.exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(after_s)
+    process.send_signal(number)
+    words, _ = process.communicate(timeout=60)
+    assert process.returncode == code, words
+    assert "Traceback" not in words
+    assert state(run) == "stopped"
+
+
+def test_ctrl_c_before_anything_begins_leaves_nothing(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command(run, 10), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=default_signals
+    )
+    time.sleep(0.15)
+    process.send_signal(signal.SIGINT)
+    words, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, words
+    assert not run.exists() or state(run) == "stopped"
