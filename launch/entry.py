@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 

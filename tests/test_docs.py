@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from scalmarl.launch.env_command import graph_words, listed, sizes
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes, encode
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, Role, process_name
 from scalmarl.protocol.kinds import TABLE, To, form, steps_of
 from scalmarl.protocol.ledger import predicted
 from scalmarl.protocol.runtime import Message, MessageType
 from scalmarl.protocol.standins import toy_plan
+from scalmarl.sim_server.tasks import FAMILIES, describe
 
 PAGE = Path(__file__).parents[1] / "docs" / "protocol.md"
 PLAN = toy_plan(((1,), (0, 2), (1,)), (0, 1, 0), steps=3, copies=2)
@@ -73,7 +76,41 @@ def worked_example() -> str:
     return "\n".join([*lines, f"| | all | | | | | {total} |"])
 
 
-BLOCKS = {"table of kinds": table_of_kinds, "example frame": example_frame, "worked example": worked_example}
+def table_of_tasks() -> str:
+    """Every task in its usual partitions."""
+    lines = ["| task | agents | graph | observes | moves | reward | cost | limit |", "|" + "---|" * 8]
+    for spec in listed():
+        family = FAMILIES[spec.name]
+        lines.append(
+            f"| `{spec.label}` | {spec.agents} | {graph_words(spec)} | {sizes(spec.block_sizes)} "
+            f"| {sizes(spec.action_sizes)} | {', '.join(family.rewards)} | {', '.join(family.costs)} "
+            f"| {family.limit:g} |"
+        )
+    return "\n".join(lines)
+
+
+def block_of(task: str, agent: int) -> Callable[[], str]:
+    """An agent's observation, entry by entry."""
+
+    def table() -> str:
+        entries = describe(task).block_entries[agent]
+        return "\n".join(["| | entry |", "|---:|---|", *(f"| {n} | {entry} |" for n, entry in enumerate(entries))])
+
+    return table
+
+
+BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
+    "protocol.md": {
+        "table of kinds": table_of_kinds, "example frame": example_frame, "worked example": worked_example,
+    },
+    "tasks/README.md": {"table of tasks": table_of_tasks},
+    "tasks/safe-manyant.md": {"block": block_of("safe-manyant:8x1", 0)},
+    "tasks/safe-ant.md": {"block": block_of("safe-ant:4x2", 0)},
+    "tasks/safe-halfcheetah.md": {"block": block_of("safe-halfcheetah:6x1", 2)},
+    "tasks/safe-coupled-halfcheetah.md": {"block": block_of("safe-coupled-halfcheetah:12x1", 2)},
+    "tasks/cheetahs.md": {"block": block_of("cheetahs", 1)},
+}  # fmt: skip
+DOCS = PAGE.parent
 
 
 def split_at(text: str, name: str) -> tuple[str, str, str]:
@@ -88,8 +125,19 @@ def documented(name: str) -> str:
     return split_at(PAGE.read_text(encoding="utf-8"), name)[1].strip("\n")
 
 
-def test_protocol_table_is_current() -> None:
-    assert documented("table of kinds") == table_of_kinds()
+@pytest.mark.parametrize(("page", "name"), [(page, name) for page, blocks in BLOCKS.items() for name in blocks])
+def test_generated_blocks_are_current(page: str, name: str) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert split_at(text, name)[1].strip("\n") == BLOCKS[page][name]()
+
+
+def test_every_task_has_a_page_that_the_index_names() -> None:
+    index = (DOCS / "tasks/README.md").read_text(encoding="utf-8")
+    for name in FAMILIES:
+        assert f"({name}.md)" in index
+        text = (DOCS / f"tasks/{name}.md").read_text(encoding="utf-8")
+        for heading in ("The body", "Observation", "Reward", "Cost and limit", "What is not local", "Differences"):
+            assert f"\n## {heading}" in text, (name, heading)
 
 
 @pytest.mark.parametrize("agent", range(3))
@@ -117,14 +165,6 @@ def test_documented_steps_are_those_of_the_code() -> None:
     assert steps_of(plan, Kind.ACTION) == 3 * 5
 
 
-def test_the_example_frame_is_current() -> None:
-    assert documented("example frame") == example_frame()
-
-
-def test_the_worked_example_is_current() -> None:
-    assert documented("worked example") == worked_example()
-
-
 def test_documented_offsets_add_up_and_the_frame_head_is_what_encode_writes() -> None:
     text = PAGE.read_text(encoding="utf-8").partition("## The frame")[2].partition("## Checks")[0]
     rows = re.findall(r"^\| (\d+) \| (\d+) \| (?:`([0-9a-f]{2})`)?", text, re.MULTILINE)
@@ -150,12 +190,14 @@ def test_every_reason_in_the_code_is_documented() -> None:
 
 
 def write_blocks() -> None:
-    """Write the marked blocks of the page anew."""
-    text = PAGE.read_text(encoding="utf-8")
-    for name, make in BLOCKS.items():
-        head, _, tail = split_at(text, name)
-        text = f"{head}\n{make()}\n\n{tail}"
-    PAGE.write_text(text, encoding="utf-8")
+    """Write the marked blocks of all pages anew."""
+    for page, blocks in BLOCKS.items():
+        path = DOCS / page
+        text = path.read_text(encoding="utf-8")
+        for name, make in blocks.items():
+            head, _, tail = split_at(text, name)
+            text = f"{head}\n{make()}\n\n{tail}"
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
