@@ -7,6 +7,7 @@ physics substep; ``parity`` takes both from MuJoCo's fields as the published cod
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import mujoco
@@ -86,16 +87,14 @@ class AntScene(Scene):
         rewards += (moved / self.spec.control_dt + ALIVE) / agents
         height = self._qpos[copies, 2]
         fallen = (height < HEALTHY_HEIGHT[0]) | (height > HEALTHY_HEIGHT[1]) | (self._up[:, 2] < UPSIDE_DOWN)
-        costs = (self._near(copies) | fallen[:, None]).astype(np.float64)
-        return Outcome(rewards, costs, fallen, moved[:, 0])
+        # Unless costs are local, the root's offset is everybody's, as published.
+        is_local = self.spec.cost_mode == "local"
+        near = self._own_near(copies) if is_local else self.corridor.is_too_near(self._offset[:, 0:1])
+        return Outcome(rewards, (near | fallen[:, None]).astype(np.float64), fallen, moved[:, 0])
 
-    def _near(self, copies: slice) -> Bools:
-        """``[E/G, A]`` or ``[E/G, 1]``: whose cost the corridor's wall is now."""
-        raise NotImplementedError
-
-    def _head_near(self, copies: slice) -> Bools:
-        """The published rule: the root's offset is everybody's cost."""
-        return self.corridor.is_too_near(self._offset[:, 0:1])
+    @abstractmethod
+    def _own_near(self, copies: slice) -> Bools:
+        """``[E/G, A]``: which agents' own parts are too near to a wall."""
 
 
 # A rotation matrix of a unit quaternion, column by column: twice (a sum or difference of two products of its entries),

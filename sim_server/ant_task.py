@@ -13,6 +13,7 @@ from scalmarl.sim_server.task_family import (
     first_with,
     fixed_partitions,
     quotient_edges,
+    task_of,
 )
 
 CONTROL_DT = 0.05
@@ -79,27 +80,16 @@ def describe(choice: Choice) -> TaskSpec:
         if choice.cost == "local"
         else "the cost is the torso's: one number, given to every agent"
     )
-    return TaskSpec(
-        name="safe-ant",
-        partition=choice.partition,
-        agents=len(owners),
+    return task_of(
+        FAMILY,
+        choice,
+        owners=owners,
+        blocks=blocks,
         parameters={},
-        physics=choice.physics,
-        source=FAMILY.source,
-        horizon=choice.horizon,
         control_dt=CONTROL_DT,
-        block_sizes=tuple(len(block) for block in blocks),
-        block_entries=blocks,
-        action_sizes=tuple(len(joints) for joints in owners),
-        action_entries=owners,
-        cost_names=(("corridor",),) * len(owners),
-        cost_limits=tuple((limit,) for limit in choice.limits),
+        cost="corridor",
         edges=quotient_edges(owners, JOINT_EDGES),
-        reward_mode=choice.reward,
-        cost_mode=choice.cost,
-        standing_still_return=STANDING_STILL * choice.horizon,
-        standing_still_cost=0.0,
-        standing_still_distance=0.0,
+        standing_still=(STANDING_STILL * choice.horizon, 0.0, 0.0),
         initial_std=INITIAL_STD,
         nonlocal_facts=(
             "a fall of the body ends the episode for every agent",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.task_family import (
@@ -16,6 +16,7 @@ from scalmarl.sim_server.task_family import (
     first_with,
     fixed_partitions,
     quotient_edges,
+    task_of,
 )
 
 CONTROL_DT = 0.05
@@ -129,29 +130,16 @@ def _edges(herd: Herd, owners: tuple[Joints, ...]) -> tuple[tuple[int, int], ...
 
 def _describe(family: str, herd: Herd, owners: tuple[Joints, ...], choice: Choice) -> TaskSpec:
     legacy = choice.cost == "legacy"
-    blocks = tuple(_block(herd, joints, legacy) for joints in owners)
-    parameters = {name: getattr(herd, name) for name in Herd.__dataclass_fields__}
-    return TaskSpec(
-        name=family,
-        partition=choice.partition,
-        agents=len(owners),
-        parameters=parameters,
-        physics=choice.physics,
-        source=FAMILIES[family].source,
-        horizon=choice.horizon,
+    return task_of(
+        FAMILIES[family],
+        choice,
+        owners=owners,
+        blocks=tuple(_block(herd, joints, legacy) for joints in owners),
+        parameters=asdict(herd),
         control_dt=CONTROL_DT,
-        block_sizes=tuple(len(block) for block in blocks),
-        block_entries=blocks,
-        action_sizes=tuple(len(joints) for joints in owners),
-        action_entries=owners,
-        cost_names=(("bomb",),) * len(owners),
-        cost_limits=tuple((limit,) for limit in choice.limits),
+        cost="bomb",
         edges=_edges(herd, owners),
-        reward_mode=choice.reward,
-        cost_mode=choice.cost,
-        standing_still_return=0.0,
-        standing_still_cost=_standing_still_cost(herd, legacy, choice.horizon),
-        standing_still_distance=0.0,
+        standing_still=(0.0, _standing_still_cost(herd, legacy, choice.horizon), 0.0),
         initial_std=INITIAL_STD,
         nonlocal_facts=_nonlocal(family, herd, owners, choice),
         notes=_notes(family, legacy),

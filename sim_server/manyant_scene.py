@@ -64,9 +64,7 @@ class ManyAntScene(AntScene):
         self._position = self._qpos[copies, 0:3, None] + self._forward[:, :, None] * self._behind
         self._offset = self.corridor.offset(self._position[:, 0], self._position[:, 1])
 
-    def _near(self, copies: slice) -> Bools:
-        if self.spec.cost_mode != "local":
-            return self._head_near(copies)
+    def _own_near(self, copies: slice) -> Bools:
         near = self.corridor.is_too_near(self._offset).reshape(len(self._offset), self.spec.agents, self._segments)
         anywhere: Bools = np.logical_or.reduce(near, axis=2)
         return anywhere

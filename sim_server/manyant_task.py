@@ -6,7 +6,7 @@ import re
 
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.corridor import PERIOD, scale_for
-from scalmarl.sim_server.task_family import PRESENCE, REWARDS, Choice, Family
+from scalmarl.sim_server.task_family import PRESENCE, REWARDS, Choice, Family, task_of
 
 CONTROL_DT = 0.02
 HALF_WIDTH = 4.5
@@ -61,28 +61,16 @@ def describe(choice: Choice) -> TaskSpec:
     width, names = len(SEGMENT_ENTRIES) * segments, features(body)
     joints = tuple(f"{joint}_{segment}" for segment in range(body) for joint in JOINTS)
     own = len(JOINTS) * segments
-    still = _standing_still(body, choice.horizon)
-    return TaskSpec(
-        name="safe-manyant",
-        partition=choice.partition,
-        agents=agents,
+    return task_of(
+        FAMILY,
+        choice,
+        owners=tuple(joints[a * own : (a + 1) * own] for a in range(agents)),
+        blocks=tuple((*names[a * width : (a + 1) * width], PRESENCE) for a in range(agents)),
         parameters={"segments": segments},
-        physics=choice.physics,
-        source=FAMILY.source,
-        horizon=choice.horizon,
         control_dt=CONTROL_DT,
-        block_sizes=(width + 1,) * agents,
-        block_entries=tuple((*names[a * width : (a + 1) * width], PRESENCE) for a in range(agents)),
-        action_sizes=(own,) * agents,
-        action_entries=tuple(joints[a * own : (a + 1) * own] for a in range(agents)),
-        cost_names=(("corridor",),) * agents,
-        cost_limits=tuple((limit,) for limit in choice.limits),
+        cost="corridor",
         edges=tuple((agent, agent + 1) for agent in range(agents - 1)),
-        reward_mode=choice.reward,
-        cost_mode=choice.cost,
-        standing_still_return=still[0],
-        standing_still_cost=still[1],
-        standing_still_distance=still[2],
+        standing_still=_standing_still(body, choice.horizon),
         initial_std=INITIAL_STD,
         nonlocal_facts=_nonlocal(agents, choice.reward, choice.cost),
         notes=_notes(body, choice.cost),

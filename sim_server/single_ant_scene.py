@@ -63,9 +63,7 @@ class SingleAntScene(AntScene):
         super().refresh(copies)
         self._offset = self.corridor.offset(self._qpos[copies, 0:1], self._qpos[copies, 1:2])
 
-    def _near(self, copies: slice) -> Bools:
-        if self.spec.cost_mode != "local":
-            return self._head_near(copies)
+    def _own_near(self, copies: slice) -> Bools:
         middles = self._middles[copies][:, self._limb_geoms]
         return self._owned_limbs.any(self.corridor.is_too_near(self.corridor.offset(middles[..., 0], middles[..., 1])))
 

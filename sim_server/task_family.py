@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scalmarl.protocol.task import TaskSpec
 
@@ -16,6 +17,9 @@ PHYSICS = ("fast", "parity")
 REWARDS = ("local", "team")
 PRESENCE = "presence"
 """The last entry of every block: 1 for an agent that takes part."""
+
+
+Joints = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,54 @@ class Family:
     takes_coupling: bool = False
 
 
+def task_of(
+    family: Family,
+    choice: Choice,
+    *,
+    owners: Sequence[Joints],
+    blocks: Sequence[tuple[str, ...]],
+    parameters: dict[str, Any],
+    control_dt: float,
+    cost: str,
+    edges: tuple[tuple[int, int], ...],
+    standing_still: tuple[float, float, float],
+    initial_std: float,
+    nonlocal_facts: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> TaskSpec:
+    """The description of a choice. ``owners[i]`` are the motors of agent i, ``blocks[i]`` the entries of its block,
+    ``cost`` the name of everybody's cost, ``standing_still`` the return, cost and distance of zero action."""
+    return TaskSpec(
+        name=family.name,
+        partition=choice.partition,
+        agents=len(owners),
+        parameters=parameters,
+        physics=choice.physics,
+        source=family.source,
+        horizon=choice.horizon,
+        control_dt=control_dt,
+        block_sizes=tuple(len(block) for block in blocks),
+        block_entries=tuple(blocks),
+        action_sizes=tuple(len(motors) for motors in owners),
+        action_entries=tuple(owners),
+        cost_names=((cost,),) * len(owners),
+        cost_limits=tuple((limit,) for limit in choice.limits),
+        edges=edges,
+        reward_mode=choice.reward,
+        cost_mode=choice.cost,
+        standing_still_return=standing_still[0],
+        standing_still_cost=standing_still[1],
+        standing_still_distance=standing_still[2],
+        initial_std=initial_std,
+        nonlocal_facts=nonlocal_facts,
+        notes=notes,
+    )
+
+
 def nearest(name: str, valid: Sequence[str]) -> str:
     """The cure for a misspelt name."""
     near = difflib.get_close_matches(name, valid, 1, 0.3)
     return (f"did you mean {near[0]}? " if near else "") + f"valid: {', '.join(valid)}"
-
-
-Joints = tuple[str, ...]
 
 
 def quotient_edges(owners: Sequence[Joints], joint_edges: Iterable[tuple[str, str]]) -> tuple[tuple[int, int], ...]:
