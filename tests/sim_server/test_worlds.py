@@ -229,7 +229,7 @@ def test_many_snapshots_restore_to_the_bit_under_every_solver(task: str, solver:
     one, two = twin(task, solver), twin(task, solver)
     actions = actions_of(one, 60, 2)
     for at, now in enumerate(actions):
-        if at % 12 == 0:
+        if at % 3 == 0:
             SavedWorld(two).load(SavedWorld(one).save())
         one.step(0, now)
         two.step(0, now)
