@@ -17,16 +17,14 @@ import torch  # noqa: E402
 import torch._dynamo  # noqa: E402  (torch.optim imports it lazily: 0.9 s and 73 MB per agent otherwise)
 
 from scalmarl.protocol import shell  # noqa: E402, F401
-from scalmarl.protocol.lifeline import die_with_parent, release_stop_signals  # noqa: E402
+from scalmarl.protocol.lifeline import die_with_launcher, release_stop_signals  # noqa: E402
 
 FORK_SERVER = os.getpid()
-LAUNCHER_VARIABLE = "SCALMARL_LAUNCHER_PID"
 
 torch.set_num_threads(1)
 torch.set_num_interop_threads(1)
 
-if LAUNCHER_VARIABLE in os.environ:
-    die_with_parent(int(os.environ[LAUNCHER_VARIABLE]))
+die_with_launcher()
 release_stop_signals()
 gc.collect()
 gc.freeze()

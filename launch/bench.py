@@ -22,6 +22,7 @@ import psutil
 from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory, read_plan
+from scalmarl.launch.sim_tools import ask
 from scalmarl.launch.traffic import totals
 from scalmarl.protocol.keys import SIM, Kind
 
@@ -103,8 +104,7 @@ def sampling(agents: int, kappa: int, copies: list[int], pairs: int) -> dict[str
 
 
 def _raw(run: RunDirectory) -> float:
-    command = [sys.executable, "-m", "scalmarl.sim_server.speed", "raw", str(run.plan), str(RAW_SECONDS)]
-    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    return float(ask("speed", "raw", str(run.plan), str(RAW_SECONDS)))
 
 
 def startup(agents: int, kappa: int, runs: int) -> dict[str, Any]:
@@ -216,8 +216,7 @@ def worlds(copies: int, threads: Sequence[int], pairs: int, tasks: Sequence[str]
 
 def _world_speed(task: str, copies: int, threads: int, pairs: int, agents: int | None = None) -> dict[str, Any]:
     numbers = [str(number) for number in (copies, threads, pairs, agents) if number is not None]
-    command = [sys.executable, "-m", "scalmarl.sim_server.speed", "worlds", task, *numbers]
-    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    found: dict[str, Any] = json.loads(ask("speed", "worlds", task, *numbers))
     return found
 
 

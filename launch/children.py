@@ -22,10 +22,10 @@ from scalmarl.launch.entry import ONE_THREAD
 from scalmarl.launch.errors import MachineNotFit
 from scalmarl.protocol.control import ControlChannel
 from scalmarl.protocol.keys import Role, role_of
+from scalmarl.protocol.lifeline import LAUNCHER_VARIABLE
 
 FORK_TRIES = 5
 PRELOAD = "scalmarl.agents.preload"
-LAUNCHER_VARIABLE = "SCALMARL_LAUNCHER_PID"
 _MODULES = {Role.SIM: "scalmarl.sim_server", Role.COORDINATOR: "scalmarl.coordinator"}
 # Give memory back to the kernel: an agent keeps 55 MB instead of 64 (scalmarl bench memory).
 _RETURN_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "1048576", "MALLOC_MMAP_THRESHOLD_": "1048576"}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import click
 import networkx as nx
 from rich.table import Table
 
-from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem
+from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem, UserProblem
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
+from scalmarl.launch.sim_tools import ask, last_words, run_tool
 from scalmarl.launch.voice import console
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.tasks import FAMILIES, describe
@@ -27,6 +27,7 @@ MOST_EPISODES = 4096
 GRAPHICS = ("egl", "osmesa", "glfw")
 """Tried in this order, unless MUJOCO_GL names one."""
 PICTURE_WITHIN_S = 60.0
+LARGEST_SEED = 2**63 - 1
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
@@ -83,14 +84,20 @@ def graph_of(spec: TaskSpec) -> nx.Graph[int]:
     return graph
 
 
+def path_order(graph: nx.Graph[int]) -> list[int]:
+    """The agents of a path from its end with the smaller number; nothing for any other graph."""
+    if not nx.is_tree(graph) or max(degree for _, degree in graph.degree) > 2:
+        return []
+    first = min(agent for agent, degree in graph.degree if degree <= 1)
+    return list(nx.dfs_preorder_nodes(graph, first))
+
+
 def graph_words(spec: TaskSpec) -> str:
     """``path``, ``complete``, or the number of edges and the diameter."""
     graph = graph_of(spec)
     if spec.agents == 1:
         return "one agent"
-    if nx.is_tree(graph) and max(degree for _, degree in graph.degree) <= 2:
-        first = min(agent for agent, degree in graph.degree if degree == 1)
-        order = list(nx.dfs_preorder_nodes(graph, first))
+    if order := path_order(graph):
         return "path" if order == sorted(order) else f"path {'-'.join(map(str, order))}"
     if len(spec.edges) == spec.agents * (spec.agents - 1) // 2:
         return "complete"
@@ -99,8 +106,11 @@ def graph_words(spec: TaskSpec) -> str:
 
 
 def graph_lines(spec: TaskSpec) -> Iterator[str]:
-    """A drawing: of a tree as a tree, of any other graph as lists of neighbours."""
+    """A drawing: of a path as a row, of a tree as a tree, of any other graph as lists of neighbours."""
     graph = graph_of(spec)
+    if order := path_order(graph):
+        yield from textwrap.wrap(" - ".join(map(str, order)), 76)
+        return
     if nx.is_tree(graph):
         ends = [agent for agent, degree in graph.degree if degree <= 1]
         yield from nx.generate_network_text(graph, sources=ends[:1], ascii_only=True)
@@ -140,10 +150,11 @@ def list_command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, "tasks": [summary(spec) for spec in listed()]}))
         return
+    out = console()
     for family in FAMILIES.values():
-        click.echo(f"{family.name}: {family.summary}")
-        click.echo(f"  reward {'|'.join(family.rewards)}, cost {'|'.join(family.costs)}, limit {family.limit:g}")
-        click.echo(f"  from {family.source}")
+        out.print(f"{family.name}: {family.summary}")
+        out.print(f"  reward {'|'.join(family.rewards)}, cost {'|'.join(family.costs)}, limit {family.limit:g}")
+        out.print(f"  from {family.source}")
         table = Table.grid(padding=(0, 2))
         for spec in (spec for spec in listed() if spec.name == family.name):
             free = "" if spec.partition else ", or any number from 1 to 256"
@@ -151,10 +162,10 @@ def list_command(as_json: bool) -> None:
                 f"  :{spec.partition}" if spec.partition else " ", f"{spec.agents} agents{free}", graph_words(spec),
                 f"observes {sizes(spec.block_sizes)}", f"moves {sizes(spec.action_sizes)}",
             )  # fmt: skip
-        console().print(table)
-        click.echo()
-    click.echo("safe-manyant takes any AxS, A agents of S segments each. The first mode is the default.")
-    click.echo("All of one: scalmarl env show TASK")
+        out.print(table)
+        out.print()
+    out.print("safe-manyant takes any AxS, A agents of S segments each.")
+    out.print("The first mode is the default. All of a task: scalmarl env show TASK")
 
 
 # ---- show ----
@@ -162,26 +173,36 @@ def list_command(as_json: bool) -> None:
 
 @env.command()
 @task_options
+@click.option(
+    "--agent", type=click.IntRange(0), default=0, show_default=True, help="Whose block to show entry by entry."
+)
 @click.option("--picture", type=click.Path(path_type=Path), help="Where to put the PNG.  [default: ./TASK.png]")
 @click.option("--no-picture", is_flag=True, help="Draw none.")
 @json_option
 @guarded
-def show(picture: Path | None, no_picture: bool, as_json: bool, **choices: Any) -> None:
+def show(agent: int, picture: Path | None, no_picture: bool, as_json: bool, **choices: Any) -> None:
     """All of a task: its graph, blocks, actions, costs, what is not local, and a picture of its world.
 
-    The picture needs a graphics library and Pillow (the extra 'plot'); without them everything else is shown.
+    The picture needs a graphics library and Pillow (the extra 'plot'); without them everything else is shown. A file
+    that is there already is replaced only if --picture names it.
     """
     spec = wanted(**choices)
+    if agent >= spec.agents:
+        raise UsageProblem(f"{spec.label} has no agent {agent}", f"give --agent 0 to {spec.agents - 1}")
+    if picture is not None:
+        _check_picture(picture)
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, **summary(spec), **spec.to_data()}))
     else:
-        _print_task(spec)
-    if picture is not None or not (no_picture or as_json):
-        drawn = _draw(spec, picture or Path(f"{spec.label.replace(':', '-')}.png"))
-        click.echo(f"picture: {drawn}", err=as_json)
+        _print_task(spec, agent)
+    if picture is not None:
+        _write_picture(picture, _draw(spec))
+        click.echo(f"picture: {picture}", err=as_json)
+    elif not (no_picture or as_json):
+        click.echo(f"picture: {_picture_of(spec)}")
 
 
-def _print_task(spec: TaskSpec) -> None:
+def _print_task(spec: TaskSpec, agent: int) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
@@ -208,42 +229,70 @@ def _print_task(spec: TaskSpec) -> None:
     click.echo("\ngraph:")
     for line in graph_lines(spec):
         click.echo(f"  {line}")
-    for kind, entries in (("observes", spec.block_entries), ("moves", spec.action_entries)):
-        click.echo(f"\nagent 0 {kind} {len(entries[0])}:")
-        for number, entry in enumerate(entries[0]):
-            click.echo(f"  {number:>3}  {entry}")
-    if len(set(spec.block_sizes)) > 1:
-        click.echo(f"\nblock sizes of all agents: {', '.join(map(str, spec.block_sizes))}")
+    click.echo("\nagents:")
+    rows = Table.grid(padding=(0, 2))
+    for index in range(spec.agents):
+        rows.add_row(
+            f"  {index:>3}", f"observes {spec.block_sizes[index]}", f"moves {' '.join(spec.action_entries[index])}"
+        )
+    console().print(rows)
+    click.echo(f"\nagent {agent} observes {spec.block_sizes[agent]}:")
+    for number, entry in enumerate(spec.block_entries[agent]):
+        click.echo(f"  {number:>3}  {entry}")
+    click.echo()
 
 
-def _draw(spec: TaskSpec, path: Path) -> str:
-    """Draw in a process of its own, with the first graphics library that works; what came of it, in words."""
+# ---- pictures ----
+
+
+def _check_picture(path: Path) -> None:
+    """Before anything is drawn. Raises ``UsageProblem``."""
+    if path.suffix.lower() != ".png":
+        raise UsageProblem(f"--picture {path} does not end in .png", "name a PNG file, as in --picture task.png")
+    if path.is_dir():
+        raise UsageProblem(f"--picture {path} is a directory", "name a PNG file in it")
     if not path.parent.is_dir():
         raise UsageProblem(f"{path.parent} is no directory", "give --picture a path in one that exists")
+
+
+def _write_picture(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageProblem(
+            f"cannot write {path}: {error.strerror}", "give --picture a path that you can write"
+        ) from None
+
+
+def _picture_of(spec: TaskSpec) -> str:
+    """Draw it where nobody said anything about it, if that can be done and costs nobody a file; what came of it."""
+    path = Path(f"{spec.name}-{spec.partition or spec.agents}.png")
+    if path.exists():
+        return f"none, {path} is there already; --picture PATH draws one"
+    try:
+        _write_picture(path, _draw(spec))
+    except UserProblem as problem:
+        return f"none, {problem.what}; {problem.hint}"
+    return str(path)
+
+
+def _draw(spec: TaskSpec) -> bytes:
+    """A PNG, by a process of its own, with the first graphics library that works. Raises ``MachineNotFit``."""
+    about = json.dumps(spec.to_data()).encode()
     named = os.environ.get("MUJOCO_GL")
-    words = ""
-    for backend in (named,) if named else GRAPHICS:
-        done = _run_sim("picture", spec, str(path), graphics=backend)
-        if done.returncode == 0:
-            return str(path)
-        words = (done.stderr.strip().splitlines() or ["no word why"])[-1]
-    return f"none, no graphics library works here (the last said: {words})"
-
-
-def _run_sim(
-    module: str, spec: TaskSpec, *arguments: str, graphics: str = "disabled"
-) -> subprocess.CompletedProcess[str]:
-    """A module of the sim server in a process of its own: the command line computes nothing itself."""
-    with tempfile.TemporaryDirectory(prefix="scalmarl-env-") as directory:
-        file = Path(directory) / "task.json"
-        file.write_text(json.dumps(spec.to_data()), encoding="utf-8")
-        command = [sys.executable, "-m", f"scalmarl.sim_server.{module}", str(file), *arguments]
-        environment = {**os.environ, "MUJOCO_GL": graphics}
-        limit = PICTURE_WITHIN_S if module == "picture" else None
+    last = ""
+    for graphics in (named,) if named else GRAPHICS:
         try:
-            return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=limit)
+            done = run_tool("picture", (), about, graphics=graphics, within_s=PICTURE_WITHIN_S)
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 124, "", f"no answer within {PICTURE_WITHIN_S:.0f} s")
+            last = f"no answer within {PICTURE_WITHIN_S:.0f} s"
+            continue
+        if done.returncode == 0:
+            return done.stdout
+        last = last_words(done)
+    raise MachineNotFit(
+        f"no graphics library works here (the last said: {last})", "install the extra 'plot' and Mesa's EGL or OSMesa"
+    )
 
 
 # ---- rollout ----
@@ -253,7 +302,7 @@ def _run_sim(
 @task_options
 @click.option("--policy", type=click.Choice(POLICIES), default="random", show_default=True)
 @click.option("--episodes", type=click.IntRange(1, MOST_EPISODES), default=8, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True)
 @click.option("--horizon", type=click.IntRange(1), help="Control steps of an episode.  [default: the task's]")
 @json_option
 @guarded
@@ -264,14 +313,17 @@ def rollout(policy: str, episodes: int, seed: int, as_json: bool, **choices: Any
     before the control penalty.
     """
     spec = wanted(**choices)
-    done = _run_sim("rollout", spec, policy, str(episodes), str(seed))
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no word why"])[-1]
-        kind = TrainingFailed if "WorldBroken" in last else MachineNotFit
-        raise kind(f"the rollout of {spec.label} failed: {last}", "see: scalmarl doctor")
-    found = json.loads(done.stdout)
+    answer = json.loads(ask("rollout", policy, str(episodes), str(seed), about=json.dumps(spec.to_data()).encode()))
+    if "broken" in answer:
+        softer = "a smaller --coupling or " if spec.parameters.get("coupling") else ""
+        raise TrainingFailed(answer["broken"], f"{softer}another --seed may pass; report it with this line")
+    found = answer["episodes"]
     if as_json:
-        document = {"schema": SCHEMA, "task": spec.label, "policy": policy, "seed": seed, "episodes": found}
+        document = {
+            "schema": SCHEMA, "task": spec.label, "agents": spec.agents, "reward": spec.reward_mode,
+            "cost": spec.cost_mode, "physics": spec.physics, "horizon": spec.horizon, "parameters": spec.parameters,
+            "policy": policy, "seed": seed, "episodes": found,
+        }  # fmt: skip
         click.echo(json.dumps(document))
         return
     _print_episodes(spec, policy, found)

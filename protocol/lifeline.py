@@ -11,6 +11,8 @@ import os
 import signal
 
 _PR_SET_PDEATHSIG = 1
+LAUNCHER_VARIABLE = "SCALMARL_LAUNCHER_PID"
+"""In the environment of a process that has no better way to learn whose it is."""
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 """Whoever is going to answer them later holds them back meanwhile; a child must not inherit that."""
 
@@ -32,3 +34,9 @@ def die_with_parent(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
         os._exit(0)
+
+
+def die_with_launcher() -> None:
+    """The same, for the parent that the environment names; a process that was started by hand has none."""
+    if LAUNCHER_VARIABLE in os.environ:
+        die_with_parent(int(os.environ[LAUNCHER_VARIABLE]))

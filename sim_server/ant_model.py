@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import mujoco
 
-from scalmarl.sim_server.ant_parts import add_floor_and_walls, add_leg, add_motor, add_root, new_spec
+from scalmarl.sim_server.ant_parts import GEAR, add_floor_and_walls, add_leg, add_root, new_spec
 from scalmarl.sim_server.ant_task import JOINTS, LEGS
 from scalmarl.sim_server.corridor import Corridor
+from scalmarl.sim_server.model_parts import add_motor
 
 TIMESTEP = 0.01
 SUBSTEPS = 5
@@ -31,5 +32,5 @@ def build_model(corridor: Corridor, physics: str = "fast") -> mujoco.MjModel:
         # The hinge lies across the leg, so that the knee bends down.
         add_leg(torso, str(leg), place, place, (-x * y, 1.0, 0.0), (30, 70) if x > 0 else (-70, -30))
     for joint in JOINTS:
-        add_motor(spec, joint)
+        add_motor(spec, joint, GEAR)
     return spec.compile()

@@ -1,4 +1,4 @@
-"""What the models of the ant tasks share: defaults, floor and walls, legs and motors.
+"""What the models of the ant tasks share: defaults, floor and walls, legs.
 
 Walls are drawn and do not collide: the original ones stand loose on the floor, are knocked away by any touch, and
 overlap a long body at reset. There is no automatic reset, which would hide a state that is not finite, and an
@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from scalmarl.sim_server.corridor import Corridor
+from scalmarl.sim_server.model_parts import set_coefficient
 
 START_HEIGHT = 0.75
 GEAR = 150.0
@@ -33,7 +34,7 @@ def new_spec(timestep: float, physics: str) -> mujoco.MjSpec:
     spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
     joint, geom = spec.default.joint, spec.default.geom
     joint.armature = 1.0
-    joint.damping = 1.0 if np.isscalar(joint.damping) else [1.0, *([0.0] * (len(joint.damping) - 1))]
+    set_coefficient(joint, "damping", 1.0)
     geom.condim = 3
     geom.conaffinity = 0
     geom.density = LEG_DENSITY
@@ -103,12 +104,3 @@ def _capsule(body: mujoco.MjsBody, end: Vector) -> None:
     body.add_geom(
         name=f"{body.name}_geom", type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=[0, 0, 0, *end], size=[LEG_RADIUS, 0, 0]
     )
-
-
-def add_motor(spec: mujoco.MjSpec, joint: str, gear: float = GEAR) -> None:
-    """A motor of the joint's name that takes controls from -1 to 1."""
-    actuator = spec.add_actuator(name=joint, target=joint)
-    actuator.trntype = mujoco.mjtTrn.mjTRN_JOINT
-    actuator.gear[0] = gear
-    actuator.ctrllimited = True
-    actuator.ctrlrange = [-1, 1]

@@ -7,6 +7,7 @@ import itertools
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.task_family import (
     PRESENCE,
+    PUBLISHED_STD,
     Choice,
     Family,
     Joints,
@@ -18,7 +19,6 @@ from scalmarl.sim_server.task_family import (
 
 CONTROL_DT = 0.05
 HALF_WIDTH = 5.0
-INITIAL_STD = 0.3655
 LEGS = (1, 2, 3, 4)
 """Front left (+, +), (-, +), (-, -), (+, -): the signs of a leg's place."""
 JOINTS: Joints = tuple(f"{joint}_{leg}" for leg in LEGS for joint in ("hip", "ankle"))
@@ -90,7 +90,7 @@ def describe(choice: Choice) -> TaskSpec:
         cost="corridor",
         edges=quotient_edges(owners, JOINT_EDGES),
         standing_still=(STANDING_STILL * choice.horizon, 0.0, 0.0),
-        initial_std=INITIAL_STD,
+        initial_std=PUBLISHED_STD,
         nonlocal_facts=(
             "a fall of the body ends the episode for every agent",
             "the torso is one body: its height, tilt, heading, velocity and offset show in every block, whatever kappa",

@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from scalmarl.sim_server.cheetah_task import JOINTS, Herd
+from scalmarl.sim_server.model_parts import add_motor, set_coefficient
 
 TIMESTEP = 0.01
 SUBSTEPS = 5
@@ -27,6 +28,8 @@ BOMB_DAMPING = 0.2
 BOMB_ARMATURE = 0.1
 BOMB_DENSITY = 1e-4
 BOMB_HALF_SIZE = (0.1, 2.3, 1.3)
+PUBLISHED_MASS = 14.0
+"""The source scales all bodies, the plate too, so that its cheetahs weigh this together (kg)."""
 WALL = 4.0
 """Side walls stand so far beside the middle lane (m)."""
 RADIUS = 0.046
@@ -73,6 +76,10 @@ def build_model(herd: Herd, physics: str = "fast") -> mujoco.MjModel:
     geoms ``JOINT_c`` on its limbs.
     """
     spec = _new_spec(physics)
+    if herd.separate:
+        # The solver decides for all bodies at once whether it starts from the last solution: a cheetah would feel
+        # in its last digits what one without any tie to it does.
+        spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_WARMSTART)
     _add_bomb(spec, herd)
     for cheetah, y in enumerate(lanes(herd.cheetahs)):
         _add_cheetah(spec, cheetah, y, DENSITY * herd.mass / _mass())
@@ -110,12 +117,6 @@ def _new_spec(physics: str) -> mujoco.MjSpec:
     return spec
 
 
-def _scalar(joint: mujoco.MjsJoint, name: str, value: float) -> None:
-    """Set a joint's constant stiffness or damping, whose polynomial terms stay zero."""
-    old = getattr(joint, name)
-    setattr(joint, name, value if np.isscalar(old) else [value, *([0.0] * (len(old) - 1))])
-
-
 def _add_root(torso: mujoco.MjsBody, cheetah: int) -> None:
     for name, kind, axis in (
         ("rootx", mujoco.mjtJoint.mjJNT_SLIDE, [1, 0, 0]),
@@ -141,11 +142,11 @@ def _add_cheetah(spec: mujoco.MjSpec, cheetah: int, y: float, density: float) ->
         joint = body.add_joint(
             name=f"{name}_{cheetah}", type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 1, 0], range=limb.range
         )
-        _scalar(joint, "damping", limb.damping)
-        _scalar(joint, "stiffness", limb.stiffness)
+        set_coefficient(joint, "damping", limb.damping)
+        set_coefficient(joint, "stiffness", limb.stiffness)
         _add_capsule(body, f"{name}_{cheetah}", limb.centre, limb.turn, limb.half_length, density)
         bodies[name] = body
-        _add_motor(spec, f"{name}_{cheetah}", limb.gear)
+        add_motor(spec, f"{name}_{cheetah}", limb.gear)
 
 
 def _add_capsule(
@@ -157,12 +158,9 @@ def _add_capsule(
     )  # fmt: skip
 
 
-def _add_motor(spec: mujoco.MjSpec, joint: str, gear: float) -> None:
-    actuator = spec.add_actuator(name=joint, target=joint)
-    actuator.trntype = mujoco.mjtTrn.mjTRN_JOINT
-    actuator.gear[0] = gear
-    actuator.ctrllimited = True
-    actuator.ctrlrange = [-1, 1]
+def _bomb_mass() -> float:
+    """That of the published plate (kg), however wide ours is: its course does not depend on who runs behind it."""
+    return BOMB_DENSITY * 8 * float(np.prod(BOMB_HALF_SIZE)) * PUBLISHED_MASS / _mass()
 
 
 def _add_bomb(spec: mujoco.MjSpec, herd: Herd) -> None:
@@ -170,21 +168,21 @@ def _add_bomb(spec: mujoco.MjSpec, herd: Herd) -> None:
     joint = bomb.add_joint(
         name="bomb", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[1, 0, 0], range=[-5000, 5000], armature=BOMB_ARMATURE
     )
-    _scalar(joint, "damping", BOMB_DAMPING)
+    set_coefficient(joint, "damping", BOMB_DAMPING)
     thickness, half_width, half_height = BOMB_HALF_SIZE
-    touches = int(herd.collides)
+    touches = int(not herd.separate)
     bomb.add_geom(
         name="bomb", type=mujoco.mjtGeom.mjGEOM_BOX, pos=[BOMB_START / 2, 0, TORSO_HEIGHT],
         size=[thickness, max(half_width, LANE * herd.cheetahs / 2 + 0.3), half_height],
-        density=BOMB_DENSITY * herd.mass * herd.cheetahs / _mass(), contype=touches, conaffinity=touches,
+        mass=_bomb_mass(), contype=touches, conaffinity=touches,
         rgba=[0.8, 0.2, 0.2, 0.5],
     )  # fmt: skip
-    _add_motor(spec, "bomb", BOMB_GEAR)
+    add_motor(spec, "bomb", BOMB_GEAR)
 
 
 def _add_tendon(spec: mujoco.MjSpec, link: int, stiffness: float) -> None:
     tendon = spec.add_tendon(name=f"tendon_{link}", limited=True, range=TENDON_RANGE, width=0.03)
-    _scalar(tendon, "stiffness", stiffness)
+    set_coefficient(tendon, "stiffness", stiffness)
     for cheetah in (link, link + 1):
         tendon.wrap_site(f"torso_{cheetah}")
 

@@ -11,7 +11,7 @@ from mujoco.batch import Batch
 
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.cheetah_model import BOMB_START, LANE, SUBSTEPS, WALL, build_model
-from scalmarl.sim_server.cheetah_task import JOINTS, features, herd_of
+from scalmarl.sim_server.cheetah_task import JOINTS, costs_by_limb, features, herd_of
 from scalmarl.sim_server.scene import Array, Bools, Floats, Outcome, Owned, Scene
 
 CONTROL_COST = 0.1
@@ -35,6 +35,7 @@ class CheetahScene(Scene):
         super().__init__(spec)
         self._herd = herd = herd_of(spec)
         self._legacy = spec.cost_mode == "legacy"
+        self._costs_by_limb = costs_by_limb(herd, spec.cost_mode)
         self.model = build_model(herd, spec.physics)
         self.features = features(herd, self._legacy)
         owners = spec.action_entries
@@ -52,11 +53,6 @@ class CheetahScene(Scene):
         assert np.shares_memory(self._position, self._qpos)
         if self._costs_by_limb:
             self._middles: Array = batch.bind("geom_xpos")
-
-    @property
-    def _costs_by_limb(self) -> bool:
-        """With one cheetah and ``local`` costs, an agent's cost is that of the limbs that it moves."""
-        return self._herd.cheetahs == 1 and self.spec.cost_mode == "local"
 
     def start(self, copy: int, draw: np.random.Generator) -> None:
         """Noise as published, the plate's included."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.task_family import (
     PRESENCE,
+    PUBLISHED_STD,
     REWARDS,
     Choice,
     Family,
@@ -20,7 +21,6 @@ from scalmarl.sim_server.task_family import (
 )
 
 CONTROL_DT = 0.05
-INITIAL_STD = 0.3655
 JOINTS: Joints = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
 """In the order of the model."""
 BODY_CHAIN = ("bfoot", "bshin", "bthigh", "fthigh", "fshin", "ffoot")
@@ -57,13 +57,14 @@ COUPLED = {
 @dataclass(frozen=True)
 class Herd:
     """What tells the three families apart: ``cheetahs`` C in lanes, of ``mass`` kg each; ``coupling`` N/m of the
-    tendons between neighbouring lanes (0: none); whether the plate ``collides``; the gap to it below which it costs
-    (``near``, m); and the ``weight`` of a cheetah's reward in the team's."""
+    tendons between neighbouring lanes (0: none); whether they are ``separate``, that is, feel each other by tendons
+    only and not by pushing the one plate; the gap to it below which it costs (``near``, m); and the ``weight`` of a
+    cheetah's reward in the team's."""
 
     cheetahs: int
     mass: float
     coupling: float
-    collides: bool
+    separate: bool
     near: float
     weight: float
 
@@ -71,6 +72,11 @@ class Herd:
 def herd_of(spec: TaskSpec) -> Herd:
     """The herd of a task."""
     return Herd(**spec.parameters)
+
+
+def costs_by_limb(herd: Herd, cost: str) -> bool:
+    """Where agents share the one cheetah, ``local`` costs are those of the limbs that an agent moves."""
+    return not herd.separate and herd.cheetahs == 1 and cost == "local"
 
 
 def torso_entries(cheetah: int) -> tuple[str, ...]:
@@ -139,8 +145,8 @@ def _describe(family: str, herd: Herd, owners: tuple[Joints, ...], choice: Choic
         control_dt=CONTROL_DT,
         cost="bomb",
         edges=_edges(herd, owners),
-        standing_still=(0.0, _standing_still_cost(herd, legacy, choice.horizon), 0.0),
-        initial_std=INITIAL_STD,
+        standing_still=(0.0, _standing_still_cost(herd, choice.cost, choice.horizon), 0.0),
+        initial_std=PUBLISHED_STD,
         nonlocal_facts=_nonlocal(family, herd, owners, choice),
         notes=_notes(family, legacy),
     )
@@ -162,11 +168,15 @@ def _nonlocal(family: str, herd: Herd, owners: tuple[Joints, ...], choice: Choic
     return tuple(facts)
 
 
-def _standing_still_cost(herd: Herd, legacy: bool, horizon: int) -> float:
-    """The plate is nearer than 9 m from step 17 to 51 to a cheetah that stands still, and never nearer than 5 m."""
-    if herd.cheetahs == 2 and legacy:
+def _standing_still_cost(herd: Herd, cost: str, horizon: int) -> float:
+    """To a torso that stands still the plate is nearer than 9 m in steps 18 to 51, and never nearer than 5 m; to the
+    front foot, where a limb's own gap counts, in steps 11 to 55."""
+    if herd.cheetahs == 2 and cost == "legacy":
         return float(horizon)
-    return float(min(max(horizon - 16, 0), 35)) if herd.near > 8.0 else 0.0
+    if herd.near < 8.0:
+        return 0.0
+    before, steps = (10, 45) if costs_by_limb(herd, cost) else (17, 34)
+    return float(min(max(horizon - before, 0), steps))
 
 
 def _notes(family: str, legacy: bool) -> tuple[str, ...]:
@@ -176,22 +186,26 @@ def _notes(family: str, legacy: bool) -> tuple[str, ...]:
 
 
 def _halfcheetah(choice: Choice) -> TaskSpec:
-    herd = Herd(cheetahs=1, mass=14.0, coupling=0.0, collides=True, near=9.0, weight=1.0)
+    herd = Herd(cheetahs=1, mass=14.0, coupling=0.0, separate=False, near=9.0, weight=1.0)
     return _describe("safe-halfcheetah", herd, SINGLE[choice.partition], choice)
 
 
 def _coupled(choice: Choice) -> TaskSpec:
     coupling = COUPLING if choice.coupling is None else choice.coupling
-    herd = Herd(cheetahs=2, mass=7.0, coupling=coupling, collides=True, near=5.0, weight=0.5)
+    herd = Herd(cheetahs=2, mass=7.0, coupling=coupling, separate=False, near=5.0, weight=0.5)
     return _describe("safe-coupled-halfcheetah", herd, COUPLED[choice.partition], choice)
 
 
 def _cheetahs(choice: Choice) -> TaskSpec:
-    if choice.agents > MOST:
-        raise ValueError(f"cheetahs with {choice.agents} agents; give at most {MOST}")
     coupling = COUPLING if choice.coupling is None else choice.coupling
-    herd = Herd(cheetahs=choice.agents, mass=14.0, coupling=coupling, collides=False, near=9.0, weight=1.0)
+    herd = Herd(cheetahs=choice.agents, mass=14.0, coupling=coupling, separate=True, near=9.0, weight=1.0)
     return _describe("cheetahs", herd, tuple(_of(c, JOINTS) for c in range(choice.agents)), choice)
+
+
+def _only_a_number(agents: int) -> str:
+    if agents > MOST:
+        raise ValueError(f"cheetahs with {agents} agents; give at most {MOST}")
+    return ""
 
 
 def _no_partition(partition: str) -> int:
@@ -234,7 +248,7 @@ FAMILIES = {
             source="made for this product from the half cheetah and the tendon of the coupled one",
             partitions=("",),
             agents_of=_no_partition,
-            partition_for=lambda agents: "",
+            partition_for=_only_a_number,
             rewards=REWARDS,
             costs=("local", "team"),
             limit=25.0,

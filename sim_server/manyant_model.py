@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import mujoco
 
-from scalmarl.sim_server.ant_parts import add_floor_and_walls, add_leg, add_motor, add_root, new_spec
+from scalmarl.sim_server.ant_parts import GEAR, add_floor_and_walls, add_leg, add_root, new_spec
 from scalmarl.sim_server.corridor import Corridor
 from scalmarl.sim_server.manyant_task import JOINTS
+from scalmarl.sim_server.model_parts import add_motor
 
 TIMESTEP = 0.005
 SUBSTEPS = 4
@@ -39,7 +40,7 @@ def build_model(segments: int, corridor: Corridor, physics: str = "fast") -> muj
         _add_legs(body, segment)
     for segment in range(segments):
         for joint in JOINTS:
-            add_motor(spec, f"{joint}_{segment}")
+            add_motor(spec, f"{joint}_{segment}", GEAR)
     return spec.compile()
 
 

@@ -1,4 +1,4 @@
-"""``python -m scalmarl.sim_server.picture SPEC_JSON PNG``: a picture of a task's world at its start.
+"""``python -m scalmarl.sim_server.picture < SPEC_JSON > PNG``: a picture of a task's world at its start.
 
 It needs a graphics library (``MUJOCO_GL`` chooses one) and Pillow; the sim server itself never renders.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import colorsys
 import json
 import sys
-from pathlib import Path
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from scalmarl.protocol.lifeline import die_with_launcher
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.scene import Array
 from scalmarl.sim_server.world import World
@@ -69,5 +69,5 @@ def _extent(model: mujoco.MjModel, data: mujoco.MjData, spec: TaskSpec) -> tuple
 
 
 if __name__ == "__main__":
-    task = TaskSpec.from_data(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    Image.fromarray(draw(task)).save(sys.argv[2])
+    die_with_launcher()
+    Image.fromarray(draw(TaskSpec.from_data(json.load(sys.stdin)))).save(sys.stdout.buffer, format="PNG")

@@ -1,4 +1,6 @@
-"""``python -m scalmarl.sim_server.rollout SPEC_JSON POLICY EPISODES SEED``: whole episodes of a task without learning.
+"""``python -m scalmarl.sim_server.rollout POLICY EPISODES SEED < SPEC_JSON``: whole episodes without learning.
+
+Prints ``{"episodes": [...]}``, or ``{"broken": why}`` when the physics broke.
 
 ``zero`` does nothing; ``random`` draws a Gaussian with the deviation of the published initial policy, not clipped
 before the control penalty, so that anybody can hold a task against published starting points.
@@ -7,22 +9,19 @@ before the control penalty, so that anybody can hold a task against published st
 from __future__ import annotations
 
 import json
-import os
 import sys
-from pathlib import Path
 from typing import Any
-
-os.environ["MUJOCO_GL"] = "disabled"
 
 import numpy as np
 
 from scalmarl.protocol.kinds import Value
+from scalmarl.protocol.lifeline import die_with_launcher
 from scalmarl.protocol.streams import Purpose, stream
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.world import World
+from scalmarl.sim_server.task_family import PUBLISHED_STD
+from scalmarl.sim_server.world import World, WorldBroken
 
 POLICIES = ("zero", "random")
-RANDOM_STD = 0.3655
 
 
 def roll_out(spec: TaskSpec, policy: str, episodes: int, seed: int) -> list[dict[str, Any]]:
@@ -48,9 +47,14 @@ def _actions(spec: TaskSpec, policy: str, copies: int, seed: int, step: int) -> 
     noise = stream(seed, purpose=Purpose.EVALUATION, step=step).standard_normal(
         (copies, sum(spec.action_sizes)), dtype=np.float32
     )
-    return np.split(RANDOM_STD * noise, np.cumsum(spec.action_sizes)[:-1], axis=1)
+    return np.split(PUBLISHED_STD * noise, np.cumsum(spec.action_sizes)[:-1], axis=1)
 
 
 if __name__ == "__main__":
-    task = TaskSpec.from_data(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    print(json.dumps(roll_out(task, sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+    die_with_launcher()
+    task = TaskSpec.from_data(json.load(sys.stdin))
+    try:
+        answer: dict[str, Any] = {"episodes": roll_out(task, sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))}
+    except WorldBroken as broken:
+        answer = {"broken": str(broken)}
+    print(json.dumps(answer))

@@ -9,7 +9,6 @@ sampling is measured against. ``worlds TASK COPIES THREADS PAIRS`` prints both, 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import time
@@ -17,10 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ["MUJOCO_GL"] = "disabled"
-
 import numpy as np
 
+from scalmarl.protocol.lifeline import die_with_launcher
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.tasks import describe
@@ -100,4 +98,5 @@ def main(what: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
+    die_with_launcher()
     main(*sys.argv[1:])

@@ -15,6 +15,8 @@ from scalmarl.protocol.task import TaskSpec
 PHYSICS = ("fast", "parity")
 """``fast``: MuJoCo's ``implicitfast`` integrator; ``parity``: the integrator of the published task."""
 REWARDS = ("local", "team")
+PUBLISHED_STD = 0.3655
+"""Deviation of the initial Gaussian policy of the published runs, 0.5 sigmoid(1)."""
 PRESENCE = "presence"
 """The last entry of every block: 1 for an agent that takes part."""
 
@@ -42,8 +44,8 @@ class Family:
 
     ``partitions`` are the usual ones, the default first; ``agents_of`` gives the number of agents of any valid
     partition (``ValueError`` otherwise), ``partition_for`` a partition for a number of agents (``None``: there is
-    none). The first of ``rewards`` and of ``costs`` is the default. ``takes_coupling``: the family has a coupling
-    stiffness.
+    none; ``ValueError``: there are too many). The first of ``rewards`` and of ``costs`` is the default.
+    ``takes_coupling``: the family has a coupling stiffness.
     """
 
     name: str

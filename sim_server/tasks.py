@@ -17,6 +17,8 @@ FAMILIES: dict[str, Family] = {
 }
 TASKS = tuple(FAMILIES)
 DEFAULT_AGENTS = 8
+STIFFEST = 1e4
+"""N/m; the physics stays sound to ten times as much."""
 
 
 def describe(
@@ -37,10 +39,12 @@ def describe(
     agent; each ``None`` is the family's default. ``physics``: ``fast`` or ``parity``. ``horizon`` is in control steps.
     ``coupling`` is the stiffness of the tendons between cheetahs (N/m), 0 for none. Raises ``ValueError``.
     """
-    name, _, partition = task.partition(":")
+    name, colon, partition = task.partition(":")
     if name not in FAMILIES:
         raise ValueError(f"unknown task {name!r}; {nearest(name, TASKS)}")
     family = FAMILIES[name]
+    if colon and not partition:
+        raise ValueError(f"{task!r} names no partition after its colon; leave the colon out, or name one")
     for value, what in ((agents, "agents"), (horizon, "control steps per episode")):
         if value is not None and value < 1:
             raise ValueError(f"{name} with {value} {what}; give at least 1")
@@ -54,8 +58,8 @@ def describe(
     if coupling is not None and not family.takes_coupling:
         takers = ", ".join(other.name for other in FAMILIES.values() if other.takes_coupling)
         raise ValueError(f"{name} has nothing to couple; leave the coupling out, or choose {takers}")
-    if coupling is not None and not (math.isfinite(coupling) and coupling >= 0):
-        raise ValueError(f"a coupling of {coupling:g} N/m; give a finite number, at least 0")
+    if coupling is not None and not 0 <= coupling <= STIFFEST:
+        raise ValueError(f"a coupling of {coupling:g} N/m; give a number from 0 to {STIFFEST:g}")
     partition, agents = _partition(family, partition, agents)
     return family.describe(
         Choice(

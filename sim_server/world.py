@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,8 +40,12 @@ _LOG.logto_file = False
 _LOG.set()
 
 
+_LARGEST = 1e10
+"""What MuJoCo itself takes for the largest sound number of a state."""
+
+
 class WorldBroken(ValueError):
-    """An action or the physics gave a number that is not finite."""
+    """An action or the physics gave a number that is not finite, or so large that it soon will be."""
 
 
 def make_scene(spec: TaskSpec) -> Scene:
@@ -99,7 +102,7 @@ class World:
         self._ctrl[copies, self._motors] = action
         if len(moving):
             self.batch.step(ids=None if len(moving) == self._copies else moving, nstep=self.scene.substeps)
-        self._check_finite(copies, action)
+        self._check_sound(copies, action)
         if resetting is not None:
             self._reset(ids[resetting])
         self._sent[group] = self._settle(copies, action, resetting)
@@ -121,15 +124,24 @@ class World:
             self.rewards[copies][resetting] = self.costs[copies][resetting] = 0.0
         return self._observe(copies)
 
-    def _check_finite(self, copies: slice, action: Array) -> None:
+    def _check_sound(self, copies: slice, action: Array) -> None:
+        """The state holds the controls too."""
         state = self.batch.state[copies]
-        if math.isfinite(state.sum()):
+        flat = state.reshape(-1)
+        if np.dot(flat, flat) < _LARGEST * _LARGEST:
             return
-        row = int(np.flatnonzero(~np.isfinite(state).all(axis=1))[0])
-        what = "the physics" if np.isfinite(action[row]).all() else "an action"
+        unsound = np.flatnonzero(~(np.abs(state) < _LARGEST).all(axis=1))
+        if not len(unsound):
+            return
+        row = int(unsound[0])
+        what, numbers = "the physics", state[row]
+        if not (np.abs(action[row]) < _LARGEST).all():
+            what, numbers = "an action", action[row]
+        size = "is not finite" if not np.isfinite(numbers).all() else f"is larger than {_LARGEST:g}"
+        last = np.array2string(action[row], precision=4, max_line_width=2**31, threshold=2**31)
         raise WorldBroken(
-            f"{self.spec.label}: {what} gave a number that is not finite; copy {copies.start + row}, episode step "
-            f"{int(self.episodes.age[copies.start + row])}, last action {np.array2string(action[row], precision=4)}"
+            f"{self.spec.label}: {what} gave a number that {size}; copy {copies.start + row}, "
+            f"{int(self.episodes.length[copies.start + row])} steps after its reset, last action {last}"
         )
 
     # ---- observations ----

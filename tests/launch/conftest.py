@@ -67,9 +67,13 @@ class Launch:
 def scalmarl() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a command of ours to its end."""
 
-    def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "scalmarl", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, cwd=cwd, check=False)
+    def run(
+        *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        command, whole = [sys.executable, "-m", "scalmarl", *arguments], {**os.environ, **(env or {})}
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=WITHIN_S, cwd=cwd, env=whole, check=False
+        )
 
     return run
 

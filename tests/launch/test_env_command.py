@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from click.testing import CliRunner
+
+from scalmarl.launch import env_command
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -31,7 +38,7 @@ def test_list_names_every_partition_with_its_figures(scalmarl: Run) -> None:
     words = scalmarl("env", "list").stdout
     for task in tasks:
         assert task["task"].partition(":")[2] in words
-    assert max(len(line) for line in words.splitlines()) <= 110
+    assert max(len(line) for line in words.splitlines()) <= 80
 
 
 def test_show_says_all_of_it(scalmarl: Run, tmp_path: Path) -> None:
@@ -39,6 +46,12 @@ def test_show_says_all_of_it(scalmarl: Run, tmp_path: Path) -> None:
     for needed in ("path 0-1-2-5-4-3", "not local", "standing still", "tanh(2 (gap - 9))", "bfoot_0", "limit 25"):
         assert needed in words
     assert not list(tmp_path.iterdir())
+    assert "\n  0 - 1 - 2 - 5 - 4 - 3\n" in words
+    for index, motor in enumerate(("bfoot", "bshin", "bthigh", "ffoot", "fshin", "fthigh")):
+        assert f"{index}  observes 13  moves {motor}_0" in words
+    assert "agent 0 observes 13:" in words
+    other = scalmarl("env", "show", "safe-halfcheetah:6x1", "--no-picture", "--agent", "4", cwd=tmp_path).stdout
+    assert "agent 4 observes 13:\n    0  fshin_0 position (rad)" in other
     found = document(scalmarl("env", "show", "safe-halfcheetah:6x1", "--cost", "legacy", "--json"))
     assert (found["cost_mode"], found["block_sizes"]) == ("legacy", [11] * 6)
 
@@ -50,16 +63,41 @@ def test_a_picture_is_a_png_or_the_lack_of_one_is_explained(scalmarl: Run, tmp_p
     if not picture.exists():
         why = answer.stdout.splitlines()[-1]
         assert why.startswith("picture: none, no graphics library works here")
+        asked_for = scalmarl("env", "show", "safe-ant:4x2", "--picture", "x.png", cwd=tmp_path)
+        assert asked_for.returncode == 4
+        assert "no graphics library works here" in asked_for.stderr
         pytest.skip(why)
     image = pytest.importorskip("PIL.Image", reason="Pillow comes with the extra 'plot'").open(picture)
     assert image.size == (960, 540)
     assert len(image.getcolors(maxcolors=2**20)) > 100, "it shows something"
 
 
+def test_a_file_is_replaced_only_by_its_name(scalmarl: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "cheetahs-3.png"
+    mine.write_bytes(b"mine")
+    answer = scalmarl("env", "show", "cheetahs", "--agents", "3", cwd=tmp_path)
+    assert answer.returncode == 0
+    assert "picture: none, cheetahs-3.png is there already" in answer.stdout
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_picture_without_a_graphics_library_is_an_error_only_when_asked_for(scalmarl: Run, tmp_path: Path) -> None:
+    nowhere = {"MUJOCO_GL": "disabled"}
+    unasked = scalmarl("env", "show", "cheetahs", cwd=tmp_path, env=nowhere)
+    assert unasked.returncode == 0
+    assert unasked.stdout.splitlines()[-1].startswith("picture: none, no graphics library works here")
+    asked_for = scalmarl("env", "show", "cheetahs", "--picture", "x.png", cwd=tmp_path, env=nowhere)
+    assert asked_for.returncode == 4
+    assert "no graphics library works here" in asked_for.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_rollout_gives_whole_episodes(scalmarl: Run) -> None:
     command = ("env", "rollout", "cheetahs", "--agents", "3", "--policy", "zero", "--episodes", "2", "--horizon", "60")
     found = document(scalmarl(*command, "--seed", "4", "--json"))
     assert (found["task"], found["policy"], found["seed"]) == ("cheetahs", "zero", 4)
+    assert (found["agents"], found["reward"], found["cost"], found["physics"]) == (3, "local", "local", "fast")
+    assert (found["horizon"], found["parameters"]["coupling"]) == (60, 0.1)
     assert [episode["length"] for episode in found["episodes"]] == [60, 60]
     for episode in found["episodes"]:
         assert episode["truncated"]
@@ -67,6 +105,41 @@ def test_rollout_gives_whole_episodes(scalmarl: Run) -> None:
         assert len(episode["return_agent"]) == len(episode["cost_agent"]) == 3
     assert found == document(scalmarl(*command, "--seed", "4", "--json"))
     assert "truncated" in scalmarl(*command).stdout
+
+
+def test_a_rollout_dies_with_its_command_and_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scalmarl", "env", "rollout", "cheetahs", "--agents", "64", "--episodes", "512"]
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(temporary)}
+    ) as parent:
+        deadline = time.monotonic() + 60
+        while not (children := psutil.Process(parent.pid).children()):
+            assert parent.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.0)
+        parent.kill()
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    assert not list(temporary.iterdir())
+
+
+def test_the_stiffest_coupling_is_sound(scalmarl: Run) -> None:
+    command = ("env", "rollout", "cheetahs", "--agents", "4", "--coupling", "10000", "--episodes", "4", "--json")
+    found = document(scalmarl(*command))
+    assert found["parameters"]["coupling"] == 10_000.0
+    assert all(abs(episode["distance"]) < 30.0 for episode in found["episodes"])
+
+
+def test_broken_physics_is_told_with_what_may_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "cheetahs: the physics gave a number that is not finite; copy 0, 3 steps after its reset, last action [0. 1.]"
+    monkeypatch.setattr(env_command, "ask", lambda *words, about: json.dumps({"broken": why}).encode())
+    answer = CliRunner().invoke(env_command.env, ["rollout", "cheetahs"])
+    assert answer.exit_code == 1
+    words = " ".join(answer.output.split())
+    assert why in words
+    assert "a smaller --coupling or another --seed may pass" in words
 
 
 @pytest.mark.parametrize(
@@ -77,7 +150,14 @@ def test_rollout_gives_whole_episodes(scalmarl: Run) -> None:
         (("rollout", "cheetahs", "--cost", "legacy"), "no cost mode 'legacy'", "valid: local, team"),
         (("rollout", "safe-ant:4x2", "--agents", "3"), "has 4 agents, not 3", "leave --agents out"),
         (("show", "safe-ant", "--picture", "nowhere/x.png"), "nowhere is no directory", "--picture"),
+        (("show", "safe-ant", "--picture", "x.jpg"), "does not end in .png", "--picture task.png"),
+        (("show", "safe-ant", "--agent", "4"), "no agent 4", "--agent 0 to 3"),
         (("rollout", "safe-ant", "--episodes", "0"), "0 is not in the range", ""),
+        (("rollout", "safe-ant", "--seed", str(2**63)), "is not in the range", ""),
+        (("rollout", "safe-ant:"), "no partition after its colon", "leave the colon out"),
+        (("rollout", "cheetahs", "--agents", "9" * 19), "9999999999999999999 agents", "at most 256"),
+        (("rollout", "safe-manyant:99999999999999999x1"), "a chain of 99999999999999999", "fewer agents"),
+        (("rollout", "cheetahs", "--coupling", "1e5"), "coupling of 100000 N/m", "from 0 to 10000"),
     ],
 )
 def test_bad_input(arguments: tuple[str, ...], what: str, cure: str, scalmarl: Run) -> None:

@@ -66,9 +66,14 @@ def test_the_published_plate_collides_and_that_of_separate_cheetahs_does_not(tas
 # ---- the bomb ----
 
 
-def test_the_bomb_runs_its_published_course() -> None:
-    """Velocity 12 sin^2(t / 3) - 2.4, half a second late (0.1 v' + 0.2 v = 120 u), and 179.5 m after 50 s."""
-    world = world_of("safe-halfcheetah", horizon=10_000)
+@pytest.mark.parametrize(
+    ("task", "agents"),
+    [("safe-halfcheetah", None), ("safe-coupled-halfcheetah", None), ("cheetahs", 1), ("cheetahs", 256)],
+)
+def test_the_bomb_runs_its_published_course(task: str, agents: int | None) -> None:
+    """Velocity 12 sin^2(t / 3) - 2.4, half a second late (0.1 v' + 0.2 v = 120 u), and 179.5 m after 50 s, however
+    wide the plate is. Cheetahs that stand still at the start are never touched."""
+    world = world_of(task, agents, horizon=10_000)
     position, speed = world.batch.bind("qpos"), world.batch.bind("qvel")
     world.batch.state[:] = world.batch.state
     position[0, 0] = speed[0, 0] = 0.0
@@ -84,16 +89,30 @@ def test_the_bomb_runs_its_published_course() -> None:
     assert speed[0, 0] == pytest.approx(late, abs=0.25)
 
 
-def test_standing_still_costs_while_the_plate_comes_near() -> None:
-    world = world_of("safe-halfcheetah")
+@pytest.mark.parametrize(
+    ("task", "agents", "cost", "first", "last"),
+    [
+        ("safe-halfcheetah", None, "team", 18, 51),
+        ("safe-halfcheetah", None, "local", 11, 55),
+        ("cheetahs", 1, "local", 18, 51),
+        ("cheetahs", 1, "team", 18, 51),
+        ("cheetahs", 256, "local", 18, 51),
+    ],
+)
+def test_standing_still_costs_while_the_plate_comes_near(
+    task: str, agents: int | None, cost: str, first: int, last: int
+) -> None:
+    world = world_of(task, agents, cost=cost)
     position, speed = world.batch.bind("qpos"), world.batch.bind("qvel")
     position[:] = speed[:] = 0.0
     costs = []
-    for _ in range(1000):
+    for _ in range(120):
         idle(world)
-        costs.append(world.costs[0, 0])
-    assert np.flatnonzero(costs)[[0, -1]].tolist() == [17, 50]
-    assert sum(costs) == 34
+        costs.append(world.costs[0].max())
+    steps = np.flatnonzero(costs) + 1
+    assert steps.tolist() == list(range(first, last + 1))
+    for horizon, expected in ((first - 1, 0), (first + 4, 5), (last, len(steps)), (1000, len(steps))):
+        assert describe(task, agents, cost=cost, horizon=horizon).standing_still_cost == expected
 
 
 @pytest.mark.parametrize(
@@ -208,11 +227,25 @@ def paths(world: World, pushed: int, steps: int) -> Array:
     return np.array(found)
 
 
-def test_without_coupling_nobody_feels_anybody() -> None:
-    """To rounding: MuJoCo's solver adds up over all of them."""
-    calm, pushed = (paths(world_of("cheetahs", 5, coupling=0), who, 60) for who in (4, 0))
-    assert np.abs(calm[:, 0] - pushed[:, 0]).max() > 0.1
-    np.testing.assert_allclose(calm[:, 1:4], pushed[:, 1:4], rtol=0, atol=1e-12)
+@pytest.mark.parametrize("physics", ["fast", "parity"])
+def test_without_coupling_nobody_feels_anybody(physics: str) -> None:
+    """To the bit, over episodes in which feet hit the ground all the time."""
+    courses = []
+    for sign in (1.0, -1.0):
+        world = world_of("cheetahs", 5, copies=2, coupling=0, physics=physics)
+        state, draw = world.batch.bind("qpos"), np.random.default_rng(1)
+        course = []
+        for _ in range(400):
+            actions = [draw.normal(size=(2, 6)).astype(np.float32) for _ in range(5)]
+            actions[2] *= sign
+            world.step(0, actions)
+            course.append(state.copy())
+        courses.append(np.array(course))
+    moved = np.abs(courses[0] - courses[1]).max(axis=(0, 1))
+    of_cheetahs = moved[1:].reshape(5, 9).max(axis=1)
+    assert of_cheetahs[2] > 0.1
+    assert moved[0] == 0.0, "the plate runs its course whoever runs behind it"
+    assert (np.delete(of_cheetahs, 2) == 0.0).all()
 
 
 def test_influence_falls_with_hops_and_grows_with_the_coupling() -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from scalmarl.sim_server.rollout import RANDOM_STD, roll_out
+from scalmarl.sim_server.rollout import roll_out
+from scalmarl.sim_server.task_family import PUBLISHED_STD
 from scalmarl.sim_server.tasks import describe
 from scalmarl.sim_server.world import World
 
@@ -18,7 +23,8 @@ def mean(episodes: list[dict], name: str) -> float:
     ("task", "cost"),
     [
         ("safe-manyant:8x1", None), ("safe-manyant:2x3", None), ("safe-manyant:8x1", "legacy"), ("safe-ant:4x2", None),
-        ("safe-halfcheetah:6x1", None), ("safe-halfcheetah:2x3", "legacy"), ("safe-coupled-halfcheetah:1p1", None),
+        ("safe-halfcheetah:6x1", None), ("safe-halfcheetah:2x3", "legacy"), ("safe-halfcheetah:3x2", "local"),
+        ("safe-coupled-halfcheetah:1p1", None),
         ("safe-coupled-halfcheetah:12x1", "legacy"), ("cheetahs", None),
     ],
 )  # fmt: skip
@@ -52,7 +58,7 @@ def test_the_random_policy_is_the_published_gaussian_and_not_clipped() -> None:
     """Its control penalty alone: 0.5 x 4 joints x 0.3655^2 a step of every agent."""
     spec = describe("safe-manyant:8x1", horizon=100)
     episodes = roll_out(spec, "random", 16, 0)
-    expected = -0.5 * 32 * RANDOM_STD**2
+    expected = -0.5 * 32 * PUBLISHED_STD**2
     per_step = mean(episodes, "return_team") / 100
     # Alive bonus 1, contacts and a slide forward of a few centimetres a second beside it.
     assert per_step == pytest.approx(1.0 + expected, abs=0.4)
@@ -68,3 +74,15 @@ def test_a_world_without_staggering_starts_all_at_age_0() -> None:
     spec = describe("cheetahs", 2, horizon=10)
     world = World(spec, copies=5, groups=1, seed=0, threads=1, staggered=False)
     assert world.episodes.age.tolist() == [0.0] * 5
+
+
+def test_the_tool_answers_that_the_physics_broke_in_one_line() -> None:
+    data = describe("cheetahs", 40).to_data()
+    data["parameters"]["coupling"] = 1e12
+    command = [sys.executable, "-m", "scalmarl.sim_server.rollout", "random", "2", "0"]
+    done = subprocess.run(command, input=json.dumps(data), capture_output=True, text=True, check=True, timeout=60)
+    why = json.loads(done.stdout)["broken"]
+    assert why.startswith("cheetahs: the physics gave a number that is ")
+    assert " steps after its reset, last action [" in why
+    assert "\n" not in why
+    assert len(why.partition("[")[2].split()) == 240

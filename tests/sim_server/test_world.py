@@ -456,6 +456,28 @@ def test_an_action_that_is_not_finite_is_refused_with_its_copy(bad: float) -> No
         world.step(1, actions)
 
 
+@pytest.mark.parametrize("large", [1e11, -3e38])
+def test_numbers_that_will_soon_not_be_finite_are_refused_too(large: float) -> None:
+    world = world_of(2, 4)
+    actions = [np.zeros((4, 4), np.float32) for _ in range(2)]
+    actions[0][2, 1] = large
+    with pytest.raises(WorldBroken, match=r"an action gave a number that is larger than 1e\+10; copy 2, 0 steps"):
+        world.step(0, actions)
+    world = world_of(2, 4)
+    list(still(world, 3, 4))
+    world.batch.bind("qpos")[1, 0] = large
+    with pytest.raises(WorldBroken, match=r"the physics gave a number that is .*; copy 1, 3 steps after its reset"):
+        list(still(world, 1, 4))
+
+
+def test_a_large_sum_of_sound_numbers_is_sound() -> None:
+    """Refused is one number of 1e10, not many that add up to more."""
+    world = world_of(2, 4)
+    actions = [np.full((4, 4), 9e9, np.float32) for _ in range(2)]
+    world.step(0, actions)
+    assert np.isfinite(world.observation(0, 0)).all()
+
+
 def test_physics_that_is_not_finite_is_told_from_an_action_and_not_hidden_by_a_reset() -> None:
     world = world_of(2, 3)
     world.batch.bind("qvel")[1, 4] = np.nan
