@@ -1,8 +1,7 @@
 """What the models of the ant tasks share: defaults, floor and walls, legs.
 
 Walls are drawn and do not collide: the original ones stand loose on the floor, are knocked away by any touch, and
-overlap a long body at reset. There is no automatic reset, which would hide a state that is not finite, and an
-accelerometer, without which MuJoCo would not compute contact forces in a batch.
+overlap a long body at reset. There is an accelerometer, without which a batch would not have contact forces.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import mujoco
 import numpy as np
 
 from scalmarl.sim_server.corridor import Corridor
-from scalmarl.sim_server.model_parts import set_coefficient
+from scalmarl.sim_server.model_parts import empty_world, set_coefficient
 
 START_HEIGHT = 0.75
 GEAR = 150.0
@@ -27,11 +26,7 @@ Vector = tuple[float, float, float]
 
 def new_spec(timestep: float, physics: str) -> mujoco.MjSpec:
     """An empty world with the ants' defaults."""
-    spec = mujoco.MjSpec()
-    spec.compiler.degree = False
-    spec.option.timestep = timestep
-    spec.option.integrator = INTEGRATORS[physics]
-    spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+    spec = empty_world(timestep, INTEGRATORS[physics])
     joint, geom = spec.default.joint, spec.default.geom
     joint.armature = 1.0
     set_coefficient(joint, "damping", 1.0)

@@ -48,28 +48,25 @@ ROOT_ENTRIES = (
     "cosine of heading",
     "sine of heading",
 )
-FEATURES = (
-    *(f"{joint} position (rad)" for joint in JOINTS),
-    *(f"{joint} speed (rad/s)" for joint in JOINTS),
-    *(f"contact force on the limb of {joint}, clipped at 1 (N)" for joint in JOINTS),
-    *ROOT_ENTRIES,
-    PRESENCE,
-)
+
+
+def entries(joints: Joints) -> tuple[str, ...]:
+    """What an agent that owns these joints is told."""
+    return (
+        *(f"{joint} position (rad)" for joint in joints),
+        *(f"{joint} speed (rad/s)" for joint in joints),
+        *(f"contact force on the limb of {joint}, clipped at 1 (N)" for joint in joints),
+        *ROOT_ENTRIES,
+        PRESENCE,
+    )
+
+
+FEATURES = entries(JOINTS)
 
 
 def describe(choice: Choice) -> TaskSpec:
     """See ``tasks.describe``."""
     owners = PARTITIONS[choice.partition]
-    blocks = tuple(
-        (
-            *(f"{joint} position (rad)" for joint in joints),
-            *(f"{joint} speed (rad/s)" for joint in joints),
-            *(f"contact force on the limb of {joint}, clipped at 1 (N)" for joint in joints),
-            *ROOT_ENTRIES,
-            PRESENCE,
-        )
-        for joints in owners
-    )
     speed = (
         "every agent is given the team reward"
         if choice.reward == "team"
@@ -84,7 +81,7 @@ def describe(choice: Choice) -> TaskSpec:
         FAMILY,
         choice,
         owners=owners,
-        blocks=blocks,
+        blocks=tuple(entries(joints) for joints in owners),
         parameters={},
         control_dt=CONTROL_DT,
         cost="corridor",

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from scalmarl.sim_server.cheetah_task import JOINTS, Herd
-from scalmarl.sim_server.model_parts import add_motor, set_coefficient
+from scalmarl.sim_server.model_parts import add_motor, empty_world, set_coefficient
 
 TIMESTEP = 0.01
 SUBSTEPS = 5
@@ -99,11 +99,7 @@ def _mass() -> float:
 
 
 def _new_spec(physics: str) -> mujoco.MjSpec:
-    spec = mujoco.MjSpec()
-    spec.compiler.degree = False
-    spec.option.timestep = TIMESTEP
-    spec.option.integrator = INTEGRATORS[physics]
-    spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+    spec = empty_world(TIMESTEP, INTEGRATORS[physics])
     joint, geom = spec.default.joint, spec.default.geom
     joint.armature = 0.1
     joint.limited = True

@@ -1,10 +1,20 @@
-"""What the models of all tasks do in the same way: scalar coefficients and motors."""
+"""What the models of all tasks do in the same way: the empty world, scalar coefficients, motors."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import mujoco
+
+
+def empty_world(timestep: float, integrator: mujoco.mjtIntegrator) -> mujoco.MjSpec:
+    """A specification in radians, without MuJoCo's automatic reset, which would hide a state that is not finite."""
+    spec = mujoco.MjSpec()
+    spec.compiler.degree = False
+    spec.option.timestep = timestep
+    spec.option.integrator = integrator
+    spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+    return spec
 
 
 def set_coefficient(element: Any, name: str, value: float) -> None:
