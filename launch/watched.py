@@ -67,7 +67,7 @@ class Watched:
             "restarts": self.restarts,
             "round": self.beat.get("round"),
             "phase": self.beat.get("phase"),
-            "waits_for": self.beat.get("waits_for", ""),
+            "waits_for": "" if ended else self.beat.get("waits_for", ""),
             "silent_s": round(time.monotonic() - self.beat_at, 1) if self.suspected else None,
             "dropped": self.beat.get("dropped", {}),
             "refused": self.beat.get("refused", 0),

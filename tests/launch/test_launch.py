@@ -43,6 +43,8 @@ def test_a_run_ends_by_itself_and_says_what_it_did(calm: Any, scalmarl: Run) -> 
     assert (state["schema"], state["state"], state["round"]) == (1, "finished", ROUNDS)
     assert [p["name"] for p in state["processes"]] == ["agent/0", "agent/1", "agent/2", "sim", "coordinator"]
     assert all(p["pid"] and p["state"] == "exited" and p["restarts"] == 0 for p in state["processes"])
+    whole = json.loads((calm.path / "run.json").read_text(encoding="utf-8"))
+    assert not any(process["waits_for"] for process in whole["processes"]), "who has exited waits for nobody"
 
 
 def test_metrics_have_a_line_per_round(calm: Any) -> None:
