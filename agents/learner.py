@@ -23,6 +23,7 @@ from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale
 from scalmarl.agents.policy_update import Batch, Outcome, PolicyTurn, mixed_advantage, predecessor_factor
 from scalmarl.agents.rollout import Rollout
 from scalmarl.agents.settings import LearnerSettings
+from scalmarl.protocol.keys import process_name
 from scalmarl.protocol.kinds import TURN_FIGURES, Value, turn_surrogates
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.streams import Purpose, stream
@@ -32,8 +33,12 @@ SENSITIVITY_WEIGHT = 0.1
 SENSITIVITY_RANGE = (1e-3, 1e3)
 
 
+class NotFinite(ArithmeticError):
+    """Learning has led to a number that is not finite: the message says whose, in which round, and which."""
+
+
 class Learner:
-    """See ``agents.body.RoundLearner`` for the contract of each method."""
+    """See ``agents.body.RoundLearner`` for the contract of each method; those that learn raise ``NotFinite``."""
 
     def __init__(self, plan: Plan, me: int) -> None:
         self._plan, self._me = plan, me
@@ -80,9 +85,13 @@ class Learner:
         """GAE for the reward and for each cost, value targets, and one step of each multiplier."""
         rollout, settings = self._rollout, self._settings
         self._figures["estimated"] = time.perf_counter()
+        self._require_finite("what its neighbourhood observed", rollout.inputs)
         self._inputs = torch.from_numpy(self._see(rollout.inputs))
         values = self._values()
         signals = [rollout.rewards, *rollout.costs]
+        for (critic, _, _), signal, value in zip(self._own.trained()[1:], signals, values):
+            self._require_finite(f"what its {critic} learns from", signal)
+            self._require_finite(f"a value of its {critic}", value)
         self._advantages = np.stack(
             [
                 gae(signal, value, rollout.terminated, rollout.done, settings.gamma, settings.gae_lambda)
@@ -99,7 +108,10 @@ class Learner:
         ]
         samples = self._plan.samples
         published = self._advantages.reshape(-1, samples).astype("<f4")
-        return published, np.array(slack, dtype="<f4").reshape(len(self._limits), 3)
+        slacks = np.array(slack, dtype="<f4").reshape(len(self._limits), 3)
+        self._require_finite("an advantage", published)
+        self._require_finite("its slack", slacks)
+        return published, slacks
 
     def _values(self) -> NDArray[np.float64]:
         """Denormalised values ``[1 + m, T + 1, E]`` of reward and costs."""
@@ -153,6 +165,7 @@ class Learner:
         log_ratios = [turns[h][:samples].astype(np.float64) for h in sorted(turns)]
         factor = predecessor_factor(log_ratios, settings.log_factor_limit, samples)
         mixed = mixed_advantage(rewards, costs, valid, settings.cost_std_floor).reshape(-1) * factor
+        self._require_finite("its mixed advantage, made of what its neighbourhood published,", mixed)
         width = self._inputs.shape[-1]
         batch = Batch(
             self._inputs[:-1].reshape(samples, width),
@@ -178,7 +191,9 @@ class Learner:
         signals = [self._reward_signal, *self._heard_costs.values()]
         surrogates = [float((change * signal)[valid].sum()) / count for signal in signals]
         figures = [outcome.kl_mean, outcome.kl_max, *surrogates]
-        return np.concatenate([log_ratio, np.array(figures, np.float32)]).astype("<f4")
+        told = np.concatenate([log_ratio, np.array(figures, np.float32)]).astype("<f4")
+        self._require_finite("what its turn did to its policy", told)
+        return told
 
     # ---- 4. critics ----
 
@@ -214,6 +229,9 @@ class Learner:
         """Learn how strongly neighbours move the own costs; merge the input statistics; give the round's figures."""
         self._learn_sensitivities(turns)
         self._merge_inputs()
+        for name, network, _ in self._own.trained():
+            for parameter in network.parameters():
+                self._require_finite(f"a parameter of its {name}", parameter.detach().numpy())
         outcome, own, figures = self._outcome, self._own, self._figures
         assert outcome is not None
         now = time.perf_counter()
@@ -252,6 +270,10 @@ class Learner:
         for network in (self._own.policy.mean, *self._own.critics):
             rescale_first_layer(first_layer(network), old, new)
         self._own.inputs = new
+
+    def _require_finite(self, quantity: str, values: NDArray[Any]) -> None:
+        if not np.isfinite(values).all():
+            raise NotFinite(f"{process_name(self._me)}, round {self._round}: {quantity} is not finite")
 
     def save(self) -> bytes:
         """The agent's round file: networks, optimisers, multipliers, normalisers, sensitivities."""

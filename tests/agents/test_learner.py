@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from numpy.typing import NDArray
 
-from scalmarl.agents.learner import Learner, explained_variance
+from scalmarl.agents.learner import Learner, NotFinite, explained_variance
 from scalmarl.launch.config import LearnerConfig, resolve
 from scalmarl.launch.planning import make_plan
 from scalmarl.protocol.keys import Key, Kind
@@ -574,3 +575,46 @@ def test_a_round_without_a_single_valid_sample_leaves_everything_finite() -> Non
     learner = Learner(plan, ME)
     played = play(learner, plan, 0, given)
     assert all(np.isfinite(array).all() for array in arrays(played.saved).values())
+
+
+# ---- numbers that are not finite ----
+
+
+def poison(network: torch.nn.Module) -> None:
+    with torch.no_grad():
+        next(iter(network.parameters())).view(-1)[0] = np.nan
+
+
+def put_nan(array: Array, *place: Any) -> None:
+    array[place] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("spoil", "quantity"),
+    [
+        (lambda learner, given: put_nan(given.others[0], 3, 2, 0), "what its neighbourhood observed"),
+        (lambda learner, given: put_nan(given.observations, 3, 2, 3), "what its reward_critic learns from"),
+        (lambda learner, given: put_nan(given.observations, 3, 2, 5), "what its cost_critic_1 learns from"),
+        (lambda learner, given: poison(learner._own.critics[0]), "a value of its reward_critic"),
+        (lambda learner, given: poison(learner._own.critics[2]), "a value of its cost_critic_1"),
+        (lambda learner, given: put_nan(given.advantages[0], 0, 5), "its mixed advantage"),
+        (lambda learner, given: put_nan(given.advantages[2], 1, 5), "its mixed advantage"),
+        (lambda learner, given: learner._own.sensitivities.__setitem__(1, np.nan), "its slack"),
+        (lambda learner, given: put_nan(given.turns[0], 7), "its mixed advantage"),
+        (lambda learner, given: poison(learner._own.policy), "what its turn did to its policy"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_named_where_it_first_shows(
+    spoil: Callable[[Learner, Round], None], quantity: str
+) -> None:
+    learner, given = new(), told(PLAN, 4)
+    spoil(learner, given)
+    with pytest.raises(NotFinite, match=f"^agent/1, round 4: {quantity}.* is not finite$"):
+        play(learner, PLAN, 4, given)
+
+
+def test_a_parameter_that_is_not_finite_is_not_saved() -> None:
+    """As a learning rate far too large leaves it after the last minibatch."""
+    plan = plan_of(critic_lr=1e38)
+    with pytest.raises(NotFinite, match=r"^agent/1, round 0: a parameter of its reward_critic is not finite$"):
+        play(Learner(plan, ME), plan)
