@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scalmarl.launch.errors import UsageProblem
 
+SEEDS = 2**63
+"""Every seed is smaller."""
+
 ALGORITHMS = ("scal-mappo-l",)
 DEFAULT_ROUNDS = 140
 """About three minutes on two cores with the other defaults."""
@@ -44,7 +47,7 @@ class RunConfig(Section):
         description="what kappa counts: graph hops, or visible agents including oneself as in the paper's tables",
     )
     graph: str = Field("task", description="task, path, ring, star, grid[:RxC], complete, or a file of edges")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of every random stream")
+    seed: int = Field(0, ge=0, lt=SEEDS, description="seed of every random stream")
     rounds: Positive = Field(DEFAULT_ROUNDS, description="collect-and-update cycles")
     order: Literal["colour", "permutation", "fixed"] = Field("colour", description="order of turns in a round")
     schedule: Literal["wavefront", "serial"] = Field(

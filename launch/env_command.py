@@ -14,12 +14,15 @@ import click
 import networkx as nx
 from rich.table import Table
 
+from scalmarl.launch.config import SEEDS
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem, UserProblem
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.sim_tools import ask, last_words, run_tool
 from scalmarl.launch.voice import console
+from scalmarl.protocol.graph import AgentGraph, graph_of_edges
 from scalmarl.protocol.task import TaskSpec
+from scalmarl.sim_server.cheetah_task import MOST
 from scalmarl.sim_server.tasks import FAMILIES, describe
 
 POLICIES = ("zero", "random")
@@ -27,7 +30,6 @@ MOST_EPISODES = 4096
 GRAPHICS = ("egl", "osmesa", "glfw")
 """Tried in this order, unless MUJOCO_GL names one."""
 PICTURE_WITHIN_S = 60.0
-LARGEST_SEED = 2**63 - 1
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
@@ -76,15 +78,7 @@ def listed() -> Iterator[TaskSpec]:
             yield describe(f"{family.name}:{partition}" if partition else family.name)
 
 
-def graph_of(spec: TaskSpec) -> nx.Graph[int]:
-    """The agent graph."""
-    graph: nx.Graph[int] = nx.Graph()
-    graph.add_nodes_from(range(spec.agents))
-    graph.add_edges_from(spec.edges)
-    return graph
-
-
-def path_order(graph: nx.Graph[int]) -> list[int]:
+def path_order(graph: AgentGraph) -> list[int]:
     """The agents of a path from its end with the smaller number; nothing for any other graph."""
     if not nx.is_tree(graph) or max(degree for _, degree in graph.degree) > 2:
         return []
@@ -94,7 +88,7 @@ def path_order(graph: nx.Graph[int]) -> list[int]:
 
 def graph_words(spec: TaskSpec) -> str:
     """``path``, ``complete``, or the number of edges and the diameter."""
-    graph = graph_of(spec)
+    graph = graph_of_edges(spec.agents, spec.edges)
     if spec.agents == 1:
         return "one agent"
     if order := path_order(graph):
@@ -107,7 +101,7 @@ def graph_words(spec: TaskSpec) -> str:
 
 def graph_lines(spec: TaskSpec) -> Iterator[str]:
     """A drawing: of a path as a row, of a tree as a tree, of any other graph as lists of neighbours."""
-    graph = graph_of(spec)
+    graph = graph_of_edges(spec.agents, spec.edges)
     if order := path_order(graph):
         yield from textwrap.wrap(" - ".join(map(str, order)), 76)
         return
@@ -157,7 +151,7 @@ def list_command(as_json: bool) -> None:
         out.print(f"  from {family.source}")
         table = Table.grid(padding=(0, 2))
         for spec in (spec for spec in listed() if spec.name == family.name):
-            free = "" if spec.partition else ", or any number from 1 to 256"
+            free = "" if spec.partition else f", or any number from 1 to {MOST}"
             table.add_row(
                 f"  :{spec.partition}" if spec.partition else " ", f"{spec.agents} agents{free}", graph_words(spec),
                 f"observes {sizes(spec.block_sizes)}", f"moves {sizes(spec.action_sizes)}",
@@ -302,7 +296,7 @@ def _draw(spec: TaskSpec) -> bytes:
 @task_options
 @click.option("--policy", type=click.Choice(POLICIES), default="random", show_default=True)
 @click.option("--episodes", type=click.IntRange(1, MOST_EPISODES), default=8, show_default=True)
-@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, SEEDS, max_open=True), default=0, show_default=True)
 @click.option("--horizon", type=click.IntRange(1), help="Control steps of an episode.  [default: the task's]")
 @json_option
 @guarded

@@ -21,6 +21,7 @@ from scalmarl.protocol.graph import (
     SHAPES,
     AgentGraph,
     colour_power,
+    graph_of_edges,
     kappa_for_visible,
     named_graph,
     neighbours_within,
@@ -110,10 +111,7 @@ def settled(config: Config, task: TaskSpec) -> Config:
 
 def _graph(name: str, task: TaskSpec) -> AgentGraph:
     if name == "task":
-        graph: AgentGraph = nx.Graph()
-        graph.add_nodes_from(range(task.agents))
-        graph.add_edges_from(task.edges)
-        return graph
+        return graph_of_edges(task.agents, task.edges)
     path = Path(name)
     if name and name.partition(":")[0] not in SHAPES and (path.exists() or path.suffix or os.sep in name):
         return read_graph(path, task.agents)

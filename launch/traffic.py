@@ -10,12 +10,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import networkx as nx
-
 from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
-from scalmarl.protocol.graph import AgentGraph, hop_distances
+from scalmarl.protocol.graph import graph_of_edges, hop_distances
 from scalmarl.protocol.keys import Kind, process_name
 from scalmarl.protocol.ledger import CONTROL, Count, Table, Totals, from_rows, predicted
 from scalmarl.protocol.plan import Plan
@@ -50,11 +48,8 @@ def totals(run: RunDirectory, plan: Plan, process: int) -> Table:
 def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
     """The document of ``scalmarl traffic --json``."""
     rounds, first = first_sendings(run)
-    graph: AgentGraph = nx.Graph()
-    graph.add_nodes_from(range(plan.agents))
-    for agent, row in enumerate(_edges(run)):
-        graph.add_edges_from((agent, other) for other in row)
-    hops = hop_distances(graph)
+    edges = ((agent, other) for agent, row in enumerate(_edges(run)) for other in row)
+    hops = hop_distances(graph_of_edges(plan.agents, edges))
     sent = {process: totals(run, plan, process) for process in plan.processes()}
     pairs = [
         {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +16,14 @@ import networkx as nx
 SHAPES = ("path", "ring", "star", "grid", "complete")
 
 AgentGraph: TypeAlias = "nx.Graph[Any]"
+
+
+def graph_of_edges(agents: int, edges: Iterable[tuple[int, int]]) -> AgentGraph:
+    """Agents 0 to ``agents`` - 1, joined as listed."""
+    graph: AgentGraph = nx.Graph()
+    graph.add_nodes_from(range(agents))
+    graph.add_edges_from(edges)
+    return graph
 
 
 def named_graph(shape: str, agents: int) -> AgentGraph:
