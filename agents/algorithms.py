@@ -22,9 +22,9 @@ class Switches:
     """What distinguishes one algorithm's update from another's.
 
     ``factor``: multiply by the ratios of the predecessors that are heard; ``cost_terms``: whose costs the advantage
-    charges; ``reward_terms``: whose reward advantages it sums (``team``: own estimate of the team's reward); ``radius``:
-    where the bound of a step comes from besides ``kl_max``; ``accept``: keep the old policy unless a lower bound of the
-    gain is positive; ``update``: clipped steps on a Lagrangian, or a constrained trust-region step.
+    charges; ``reward_terms``: whose reward advantages it sums (``team``: own estimate of the team's reward);
+    ``radius``: where the bound of a step comes from besides ``kl_max``; ``accept``: keep the old policy unless a lower
+    bound of the gain is positive; ``update``: clipped steps on a Lagrangian, or a constrained trust-region step.
     """
 
     factor: Factor
@@ -43,14 +43,18 @@ class Switches:
         }
         return tuple(kind for kind, needed in kinds.items() if needed)
 
-    def contradiction(self) -> str | None:
-        """Why these switches cannot go together, or ``None``."""
+    def contradiction(self, reward_mode: str, gamma: float) -> str | None:
+        """Why these switches cannot go together, or with the task's rewards or the discount; or ``None``."""
         if self.radius != "off" and self.cost_terms != "neighbourhood":
             return f"radius {self.radius} is made of the neighbours' slack; it needs cost_terms neighbourhood"
         if self.accept and self.radius != "exact":
             return "accept tests a bound with the theorem's constants; it needs radius exact"
         if self.update == "trust_region" and (self.cost_terms == "neighbourhood" or self.radius != "off"):
             return "the trust-region step has one constraint, its own; it needs cost_terms own or none, and radius off"
+        if self.reward_terms == "team" and reward_mode != "team":
+            return f"reward_terms team needs the team's reward, not {reward_mode} ones; add --reward team"
+        if self.radius == "exact" and gamma >= 1.0:
+            return "radius exact divides by 1 - gamma; set learner.gamma below 1"
         return None
 
 
@@ -63,6 +67,10 @@ class Algorithm:
     switches: Switches
     source: str
 
+    def switched(self, chosen: Mapping[str, Any]) -> Switches:
+        """The switches with those that were chosen one by one (``None``: not chosen)."""
+        return replace(self.switches, **{name: value for name, value in chosen.items() if value is not None})
+
 
 _ALL = (
     Algorithm(
@@ -71,7 +79,8 @@ _ALL = (
     ),
     Algorithm("scal-mappo-l-printed", "kappa", Switches("none", "own", "own"), "Zhang et al. 2024, Eq. 20 as printed"),
     Algorithm(
-        "scal-mappo-l-exact", "kappa", Switches("neighbourhood", "neighbourhood", "neighbourhood", "exact", accept=True),
+        "scal-mappo-l-exact", "kappa",
+        Switches("neighbourhood", "neighbourhood", "neighbourhood", "exact", accept=True),
         "as the first, with the theorem's constants and an accept test; for small gamma",
     ),
     Algorithm("mappo-l", "all", Switches("neighbourhood", "own", "team"), "Gu et al. 2021, MAPPO-Lagrangian"),
@@ -84,12 +93,3 @@ _ALL = (
 )  # fmt: skip
 
 ALGORITHMS: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in _ALL}
-
-
-def switched(algorithm: Algorithm, chosen: Mapping[str, Any]) -> Switches:
-    """The algorithm's switches with those that were chosen one by one (``None``: not chosen). Raises ``ValueError``."""
-    switches = replace(algorithm.switches, **{name: value for name, value in chosen.items() if value is not None})
-    problem = switches.contradiction()
-    if problem:
-        raise ValueError(problem)
-    return switches

@@ -13,7 +13,7 @@ import numpy as np
 
 from scalmarl.protocol.effects import Body, Effect, arrived, breathe, checkpoint, need, need_all, put
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
-from scalmarl.protocol.kinds import Value
+from scalmarl.protocol.kinds import Value, is_exchanged
 from scalmarl.protocol.order import predecessors
 from scalmarl.protocol.plan import Plan
 
@@ -71,11 +71,11 @@ def agent_body(me: int, plan: Plan, learner: RoundLearner, round: int, content: 
         own = {}
         own[Kind.ADVANTAGE], own[Kind.SLACK] = learner.estimate()
         for kind, value in own.items():
-            yield from put(Key(me, kind, me, round, 0), value)
+            yield from tell(me, plan, kind, round, value)
 
         yield from take_turn(me, plan, learner, round, own)
 
-        figures = learner.close_round((yield from hear(plan.neighbours[me], Kind.TURN, round)))
+        figures = learner.close_round((yield from hear(plan, plan.neighbours[me], Kind.TURN, round)))
         digest = yield from checkpoint(round + 1, learner.save(), figures)
         yield from put(Key(me, Kind.DONE, me, round, 0), np.frombuffer(digest, dtype="u1"))
         yield from need(Key(COORDINATOR, Kind.COMMIT, COORDINATOR, round, 0))
@@ -109,22 +109,30 @@ def take_turn(
         yield from breathe("critics")
     yield from need(grant)
 
-    advantages = yield from hear(plan.neighbours[me], Kind.ADVANTAGE, round)
-    slacks = yield from hear(plan.neighbours[me], Kind.SLACK, round)
-    turns = yield from hear(predecessors(plan, round)[me], Kind.TURN, round)
+    advantages = yield from hear(plan, plan.neighbours[me], Kind.ADVANTAGE, round)
+    slacks = yield from hear(plan, plan.neighbours[me], Kind.SLACK, round)
+    turns = yield from hear(plan, predecessors(plan, round)[me], Kind.TURN, round)
     advantages[me], slacks[me] = own[Kind.ADVANTAGE], own[Kind.SLACK]
     for _ in learner.improve(advantages, slacks, turns):
         yield from breathe("policy")
-    yield from put(Key(me, Kind.TURN, me, round, 0), learner.turn())
+    yield from tell(me, plan, Kind.TURN, round, learner.turn())
     yield from put(Key(me, Kind.TURN_DONE, me, round, 0), np.empty(0, dtype="u1"))
 
     for _ in critics:
         yield from breathe("critics")
 
 
-def hear(agents: Sequence[int] | frozenset[int], kind: Kind, round: int) -> Generator[Effect, Any, dict[int, Value]]:
-    """What these agents published once this round, in ascending order of agents."""
-    speakers = sorted(agents)
+def tell(me: int, plan: Plan, kind: Kind, round: int, value: Value) -> Generator[Effect, Any, None]:
+    """Publish to N_kappa what the algorithm exchanges; what it does not exchange stays here."""
+    if is_exchanged(plan, kind):
+        yield from put(Key(me, kind, me, round, 0), value)
+
+
+def hear(
+    plan: Plan, agents: Sequence[int] | frozenset[int], kind: Kind, round: int
+) -> Generator[Effect, Any, dict[int, Value]]:
+    """What these agents published once this round, in ascending order of agents; nothing if it is not exchanged."""
+    speakers = sorted(agents) if is_exchanged(plan, kind) else []
     values = yield from need_all([Key(agent, kind, agent, round, 0) for agent in speakers])
     return dict(zip(speakers, values))
 

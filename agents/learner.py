@@ -1,4 +1,4 @@
-"""An agent's learner: Scal-MAPPO-L with the neighbourhood repairs, one method per step of the round.
+"""An agent's learner: one method per step of the round, the same for every algorithm (``agents.algorithms``).
 
 Everything here is the agent's own: its policy, reward critic and cost critics over s_{N_kappa}, multipliers,
 normalisers and optimisers. What others published comes in as arguments. Equation numbers are those of Zhang et al.,
@@ -8,7 +8,7 @@ normalisers and optimisers. What others published comes in as arguments. Equatio
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,21 +16,27 @@ import torch
 from numpy.typing import NDArray
 
 from scalmarl.agents import multiplier
-from scalmarl.agents.advantages import gae
+from scalmarl.agents.advantages import gae, standardise
+from scalmarl.agents.critics import Regression, explained_variance
 from scalmarl.agents.learner_state import Networks, load_state, save_state
+from scalmarl.agents.ledger import Bounds, allowances, moved_sensitivity, told_step
 from scalmarl.agents.networks import QuickMean, first_layer, last_layer
 from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale_last_layer
-from scalmarl.agents.policy_update import Batch, Outcome, PolicyTurn, mixed_advantage, predecessor_factor
+from scalmarl.agents.policy_update import (
+    Batch,
+    ClippedTurn,
+    Outcome,
+    mixed_advantage,
+    predecessor_factor,
+    theorem_price,
+)
 from scalmarl.agents.rollout import Rollout
 from scalmarl.agents.settings import LearnerSettings
+from scalmarl.agents.trust_region import Constraint, TrustRegionTurn
 from scalmarl.protocol.keys import process_name
-from scalmarl.protocol.kinds import TURN_FIGURES, Value, turn_surrogates
+from scalmarl.protocol.kinds import Value, turn_surrogates
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.streams import Purpose, stream
-
-HUBER_DELTA = 10.0
-SENSITIVITY_WEIGHT = 0.1
-SENSITIVITY_RANGE = (1e-3, 1e3)
 
 
 class NotFinite(ArithmeticError):
@@ -92,26 +98,31 @@ class Learner:
         for (critic, _, _), signal, value in zip(self._own.trained()[1:], signals, values):
             self._require_finite(f"what its {critic} learns from", signal)
             self._require_finite(f"a value of its {critic}", value)
-        self._advantages = np.stack(
-            [
-                gae(signal, value, rollout.terminated, rollout.done, settings.gamma, settings.gae_lambda)
-                for signal, value in zip(signals, values)
-            ]
-        )
-        self._set_targets(values)
-        self._step_multipliers()
-        slack = [
-            (limit - estimate, sensitivity, multiplier_)
-            for limit, estimate, sensitivity, multiplier_ in zip(
-                self._limits, self._figures["cost_estimate"], self._own.sensitivities, self._own.multipliers
-            )
+        own = [
+            gae(signal, value, rollout.terminated, rollout.done, settings.gamma, settings.gae_lambda)
+            for signal, value in zip(signals, values)
         ]
-        samples = self._plan.samples
-        published = self._advantages.reshape(-1, samples).astype("<f4")
-        slacks = np.array(slack, dtype="<f4").reshape(len(self._limits), 3)
+        self._set_targets(own, values)
+        self._step_multipliers()
+        published = np.zeros((len(signals), self._plan.samples), "<f4")
+        published[: len(own)] = np.stack(own).reshape(len(own), -1)
+        slacks = np.array(self._slacks(published), dtype="<f4").reshape(len(self._limits), 3)
         self._require_finite("an advantage", published)
         self._require_finite("its slack", slacks)
         return published, slacks
+
+    def _slacks(self, advantages: Value) -> list[tuple[float, float, float]]:
+        """Per cost: what may be spent, the price of a step, the multiplier; in costs per episode, or, for the theorem's
+        constants, as a discounted sum of the same rate."""
+        own, settings, horizon = self._own, self._settings, self._plan.task.horizon
+        rows = []
+        for j, (limit, estimate) in enumerate(zip(self._limits, self._figures["cost_estimate"])):
+            slack, price = limit - estimate, own.sensitivities[j]
+            if settings.radius == "exact":
+                slack /= horizon * (1.0 - settings.gamma)
+                price = theorem_price(settings.gamma, float(np.abs(advantages[1 + j]).max()))
+            rows.append((slack, price, own.multipliers[j]))
+        return rows
 
     def _values(self) -> NDArray[np.float64]:
         """Denormalised values ``[1 + m, T + 1, E]`` of reward and costs."""
@@ -119,10 +130,10 @@ class Learner:
             outs = [critic(self._inputs).squeeze(-1).double().numpy() for critic in self._own.critics]
         return np.stack([n.mean + n.std * out for n, out in zip(self._own.values, outs)])
 
-    def _set_targets(self, values: NDArray[np.float64]) -> None:
+    def _set_targets(self, advantages: Sequence[NDArray[np.float64]], values: NDArray[np.float64]) -> None:
         valid = self._rollout.valid
         targets, explained = [], []
-        for index, (value, advantage) in enumerate(zip(values, self._advantages)):
+        for index, (value, advantage) in enumerate(zip(values, advantages)):
             returns = advantage + value[:-1]
             old = self._own.values[index]
             new = old.moved(returns[valid], self._settings.value_weight)
@@ -139,9 +150,11 @@ class Learner:
         estimates = []
         for j, limit in enumerate(self._limits):
             j_now = multiplier.cost_estimate(rollout.costs[j], rollout.valid, ended, self._plan.task.horizon)
-            own.multipliers[j] = multiplier.step(
-                own.multipliers[j], j_now, limit, settings.multiplier_rate, self._plan.samples, settings.multiplier_max
-            )
+            if settings.cost_terms != "none" and settings.update == "clip":
+                own.multipliers[j] = multiplier.step(
+                    own.multipliers[j], j_now, limit, settings.multiplier_rate, self._plan.samples,
+                    settings.multiplier_max,
+                )  # fmt: skip
             estimates.append(j_now)
         self._figures["cost_estimate"] = estimates
         self._figures["multiplier"] = list(own.multipliers)
@@ -151,47 +164,93 @@ class Learner:
     def improve(
         self, advantages: Mapping[int, Value], slacks: Mapping[int, Value], turns: Mapping[int, Value]
     ) -> Iterator[None]:
-        """Eq. 20 on the neighbourhood's mixed advantage, times the predecessors' ratios, inside the radius."""
-        settings, rollout, samples = self._settings, self._rollout, self._plan.samples
-        valid = rollout.valid
-        self._heard_costs = {
-            (h, j): advantages[h][1 + j].reshape(valid.shape).astype(np.float64)
-            for h, j in turn_surrogates(self._plan, self._me)
-        }
-        rewards = [advantages[h][0].reshape(valid.shape).astype(np.float64) for h in sorted(advantages)]
-        # A cost that everybody is given a copy of is charged once, by its owner.
-        charged = sorted(advantages) if self._plan.task.cost_mode == "local" else [self._me]
-        costs = [(float(slacks[h][j, 2]), self._heard_costs[h, j]) for h in charged for j in range(self._plan.costs(h))]
-        log_ratios = [turns[h][:samples].astype(np.float64) for h in sorted(turns)]
-        factor = predecessor_factor(log_ratios, settings.log_factor_limit, samples)
-        mixed = mixed_advantage(rewards, costs, valid, settings.cost_std_floor).reshape(-1) * factor
-        self._require_finite("its mixed advantage, made of what its neighbourhood published,", mixed)
-        width = self._inputs.shape[-1]
-        batch = Batch(
-            self._inputs[:-1].reshape(samples, width),
-            torch.from_numpy(rollout.actions.reshape(samples, -1)),
-            torch.from_numpy(valid.reshape(-1).astype(np.float32)),
+        """The policy's step on what the algorithm lets count, times the predecessors' ratios, inside the bounds."""
+        plan, settings, valid = self._plan, self._settings, self._rollout.valid
+
+        def heard(h: int, signal: int) -> NDArray[np.float64]:
+            advantage: NDArray[np.float64] = advantages[h][signal].reshape(valid.shape).astype(np.float64)
+            return advantage
+
+        summed = sorted(advantages) if settings.reward_terms == "neighbourhood" else [self._me]
+        rewards = [heard(h, 0) for h in summed]
+        factor = self._factor(turns)
+        batch = self._batch(
+            np.sum(rewards, axis=0), {(h, j): heard(h, 1 + j).reshape(-1) for h, j in turn_surrogates(plan, self._me)}
         )
-        turn = PolicyTurn(self._own.policy, self._own.policy_optimiser, batch, settings)
-        rows = self._minibatches(Purpose.POLICY_MINIBATCHES, settings.policy_epochs)
-        yield from turn.improve(torch.from_numpy(mixed.astype(np.float32)), settings.kl_max, rows)
-        self._outcome = turn.outcome()
-        self._reward_signal = np.sum(rewards, axis=0)
+        policy, optimiser, bounds = self._own.policy, self._own.policy_optimiser, self._bounds(slacks, turns)
+        if settings.update == "trust_region":
+            gain = standardise(np.sum(rewards, axis=0), valid).reshape(-1) * factor
+            constraint = self._constraint(heard, factor)
+            step = TrustRegionTurn(policy, optimiser, batch, bounds, settings)
+            yield from step.improve(self._signal(gain), constraint)
+            self._outcome = step.outcome()
+        else:
+            costs = [
+                (float(slacks[h][j, 2]), heard(h, 1 + j))
+                for h in self._charged(advantages)
+                for j in range(plan.costs(h))
+            ]
+            gain = mixed_advantage(rewards, costs, valid, settings.cost_std_floor).reshape(-1) * factor
+            turn = ClippedTurn(policy, optimiser, batch, bounds, settings)
+            yield from turn.improve(
+                self._signal(gain), self._minibatches(Purpose.POLICY_MINIBATCHES, settings.policy_epochs)
+            )
+            self._outcome = turn.outcome()
+
+    def _charged(self, advantages: Mapping[int, Value]) -> list[int]:
+        """The agents whose costs the mixed advantage charges."""
+        if self._settings.cost_terms == "none":
+            return []
+        # A cost that everybody is given a copy of is charged once, by its owner.
+        shared = self._plan.task.cost_mode != "local"
+        return [self._me] if shared or self._settings.cost_terms == "own" else sorted(advantages)
+
+    def _factor(self, turns: Mapping[int, Value]) -> NDArray[np.float64]:
+        """Product of the predecessors' ratios ``[B]``, or ones."""
+        samples, settings = self._plan.samples, self._settings
+        counted = sorted(turns) if settings.factor == "neighbourhood" else []
+        log_ratios = [turns[h][:samples].astype(np.float64) for h in counted]
+        return predecessor_factor(log_ratios, settings.log_factor_limit, samples)
+
+    def _signal(self, advantage: NDArray[np.float64]) -> torch.Tensor:
+        self._require_finite("its mixed advantage, made of what its neighbourhood published,", advantage)
+        return torch.from_numpy(advantage.astype(np.float32))
+
+    def _batch(self, rewards: NDArray[np.float64], costs: dict[tuple[int, int], NDArray[np.float64]]) -> Batch:
+        samples, rollout = self._plan.samples, self._rollout
+        return Batch(
+            self._inputs[:-1].reshape(samples, -1),
+            torch.from_numpy(rollout.actions.reshape(samples, -1)),
+            torch.from_numpy(rollout.valid.reshape(-1).astype(np.float32)),
+            rewards.reshape(-1),
+            costs,
+        )
+
+    def _bounds(self, slacks: Mapping[int, Value], turns: Mapping[int, Value]) -> Bounds:
+        settings = self._settings
+        if settings.radius == "off":
+            return Bounds(settings.kl_max, settings.kl_min)
+        gamma = settings.gamma if settings.radius == "exact" else None
+        return Bounds(settings.kl_max, settings.kl_min, tuple(allowances(self._plan, self._me, slacks, turns, gamma)))
+
+    def _constraint(
+        self, heard: Callable[[int, int], NDArray[np.float64]], factor: NDArray[np.float64]
+    ) -> Constraint | None:
+        """The own cost that is furthest above its limit, relative to the limit."""
+        if self._settings.cost_terms == "none" or not self._limits:
+            return None
+        excess = [j_now - c for j_now, c in zip(self._figures["cost_estimate"], self._limits)]
+        worst = max(range(len(excess)), key=lambda j: excess[j] / max(self._limits[j], 1.0))
+        valid, advantage = self._rollout.valid, heard(self._me, 1 + worst)
+        centred = np.where(valid, advantage - advantage[valid].mean() if valid.any() else 0.0, 0.0)
+        return Constraint(self._signal(centred.reshape(-1) * factor), excess[worst] / self._plan.task.horizon)
 
     def turn(self) -> Value:
-        """Log-ratios, mean and largest KL, and what this turn does to each neighbour's reward and costs.
-
-        A surrogate is mean((ratio - 1) * A): exactly 0 for an agent that did not move.
-        """
-        outcome, valid = self._outcome, self._rollout.valid
+        """Log-ratios, mean and largest KL, and what this turn does to the heard rewards and to each heard cost."""
+        outcome = self._outcome
         assert outcome is not None
-        log_ratio = outcome.log_ratio.numpy()
-        change = np.expm1(log_ratio.astype(np.float64)).reshape(valid.shape)
-        count = max(int(valid.sum()), 1)
-        signals = [self._reward_signal, *self._heard_costs.values()]
-        surrogates = [float((change * signal)[valid].sum()) / count for signal in signals]
-        figures = [outcome.kl_mean, outcome.kl_max, *surrogates]
-        told = np.concatenate([log_ratio, np.array(figures, np.float32)]).astype("<f4")
+        figures = [outcome.step.kl_mean, outcome.step.kl_max, outcome.reward_gain, *outcome.step.gains.values()]
+        told = np.concatenate([outcome.log_ratio.numpy(), np.array(figures, np.float32)]).astype("<f4")
         self._require_finite("what its turn did to its policy", told)
         return told
 
@@ -201,19 +260,10 @@ class Learner:
         """Huber regression of reward and cost critics on their normalised targets."""
         inputs = self._inputs[:-1].reshape(self._plan.samples, -1)
         weights = torch.from_numpy(self._rollout.valid.reshape(-1).astype(np.float32))
-        for epoch in self._minibatches(Purpose.CRITIC_MINIBATCHES, self._settings.critic_epochs):
-            for rows in epoch:
-                seen, weight = inputs[rows], weights[rows]
-                for index, (critic, optimiser) in enumerate(zip(self._own.critics, self._own.critic_optimisers)):
-                    error = torch.nn.functional.huber_loss(
-                        critic(seen).squeeze(-1), self._targets[index, rows], reduction="none", delta=HUBER_DELTA
-                    )
-                    loss = (error * weight).sum() / weight.sum().clamp(min=1.0)
-                    optimiser.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    torch.nn.utils.clip_grad_norm_(critic.parameters(), self._settings.gradient_norm)
-                    optimiser.step()
-                yield
+        minibatches = self._minibatches(Purpose.CRITIC_MINIBATCHES, self._settings.critic_epochs)
+        yield from Regression(inputs, self._targets, weights).train(
+            self._own.critics, self._own.critic_optimisers, minibatches, self._settings.gradient_norm
+        )
 
     def _minibatches(self, purpose: Purpose, epochs: int) -> list[list[torch.Tensor]]:
         draw = stream(self._plan.seed, purpose=purpose, process=self._me, round=self._round)
@@ -227,7 +277,8 @@ class Learner:
 
     def close_round(self, turns: Mapping[int, Value]) -> dict[str, Any]:
         """Learn how strongly neighbours move the own costs; merge the input statistics; give the round's figures."""
-        self._learn_sensitivities(turns)
+        if self._settings.radius == "ledger":
+            self._learn_sensitivities(turns)
         self._merge_inputs()
         for name, network, _ in self._own.trained():
             for parameter in network.parameters():
@@ -236,9 +287,9 @@ class Learner:
         assert outcome is not None
         now = time.perf_counter()
         return {
-            "kl": outcome.kl_mean,
-            "kl_max": outcome.kl_max,
-            "radius": self._settings.kl_max,
+            "kl": outcome.step.kl_mean,
+            "kl_max": outcome.step.kl_max,
+            "radius": outcome.radius,
             "bound": outcome.bound,
             "epochs": outcome.epochs,
             "clip_fraction": outcome.clip_fraction,
@@ -250,19 +301,9 @@ class Learner:
         }
 
     def _learn_sensitivities(self, turns: Mapping[int, Value]) -> None:
-        samples = self._plan.samples
-        for j in range(len(self._limits)):
-            seen = []
-            for h in sorted(turns):
-                place = turn_surrogates(self._plan, h).index((self._me, j))
-                surrogate = abs(float(turns[h][samples + TURN_FIGURES + place]))
-                spent = float(np.sqrt(max(float(turns[h][samples]), 0.0) / 2.0))
-                if spent > 0.0:
-                    seen.append(surrogate / spent)
-            if seen:
-                old = self._own.sensitivities[j]
-                new = old + SENSITIVITY_WEIGHT * (sum(seen) / len(seen) - old)
-                self._own.sensitivities[j] = min(max(new, SENSITIVITY_RANGE[0]), SENSITIVITY_RANGE[1])
+        steps = [told_step(self._plan, h, turns[h]) for h in sorted(turns)]
+        for j, old in enumerate(self._own.sensitivities):
+            self._own.sensitivities[j] = moved_sensitivity(old, steps, (self._me, j), self._plan.task.horizon)
 
     def _merge_inputs(self) -> None:
         old = self._own.inputs
@@ -282,9 +323,3 @@ class Learner:
     def load(self, content: bytes) -> None:
         """The inverse of ``save``."""
         load_state(self._own, content)
-
-
-def explained_variance(predicted: NDArray[np.float64], returns: NDArray[np.float64]) -> float:
-    """1 - Var(returns - predicted) / Var(returns); 0 where the returns do not vary."""
-    spread = float(returns.var()) if returns.size else 0.0
-    return 1.0 - float((returns - predicted).var()) / spread if spread > 1e-12 else 0.0

@@ -15,22 +15,25 @@ from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.streams import Purpose, stream
 
 ADAM_EPSILON = 1e-5
-FIRST_SENSITIVITY = 1.0
+FIRST_SENSITIVITY = 10.0
+"""Cost per episode and unit of total variation, before anything was measured."""
 Arrays = dict[str, NDArray[np.generic]]
 
 
 class Networks:
-    """Policy, critics (reward first, then one per cost), optimisers, multipliers, normalisers and sensitivities."""
+    """Policy, critics (reward first, then one per cost that the algorithm reads), optimisers, multipliers, normalisers
+    and sensitivities."""
 
     def __init__(self, plan: Plan, me: int, settings: LearnerSettings) -> None:
         width = sum(plan.task.block_sizes[agent] for agent in plan.neighbourhood(me))
         costs = plan.costs(me)
+        priced = costs if settings.cost_terms != "none" else 0
         draw = stream(plan.seed, purpose=Purpose.INITIAL_WEIGHTS, process=me)
         generator = torch.Generator().manual_seed(int(draw.integers(2**63)))
         self.policy = GaussianPolicy(
             width, settings.hidden, plan.task.action_sizes[me], settings.initial_std, generator
         )
-        self.critics = [perceptron(width, settings.hidden, 1, VALUE_GAIN, generator) for _ in range(1 + costs)]
+        self.critics = [perceptron(width, settings.hidden, 1, VALUE_GAIN, generator) for _ in range(1 + priced)]
         self.policy_optimiser = _adam(self.policy, settings.policy_lr)
         self.critic_optimisers = [_adam(critic, settings.critic_lr) for critic in self.critics]
         self.inputs = InputNormaliser.empty(width)

@@ -1,14 +1,14 @@
-"""One turn of the policy: PPO-clip on the mixed advantage, really bounded by the radius.
+"""One turn of the policy: clipped steps on the mixed advantage, really kept inside every bound.
 
 Reading order follows the algorithm: mix what the neighbourhood published into one advantage (Eq. 18, repaired:
 neighbours' rewards and costs count), multiply by the predecessors' ratios, take clipped steps (Eq. 20),
-and go back when the mean KL leaves the radius.
+go back when a bound is broken, and, where asked for, keep the old policy unless the gain is certain.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalmarl.agents.advantages import standardise
+from scalmarl.agents.ledger import Bounds, Step
 from scalmarl.agents.networks import GaussianPolicy, kl_divergence, log_prob
 from scalmarl.agents.settings import LearnerSettings
 
@@ -56,67 +57,132 @@ def predecessor_factor(log_ratios: Sequence[NDArray[np.floating]], limit: float,
 
 @dataclass(frozen=True)
 class Batch:
-    """A round's samples, flat ``[B, ...]``; ``weights`` 1 where valid, else 0."""
+    """A round's samples, flat ``[B, ...]``; ``weights`` 1 where valid, else 0.
+
+    ``rewards`` ``[B]``: the summed raw reward advantages that the turn is about; ``costs``: raw cost advantages ``[B]``
+    of every (agent h, cost j) that was heard.
+    """
 
     inputs: Tensor
     actions: Tensor
     weights: Tensor
+    rewards: Array
+    costs: Mapping[tuple[int, int], Array]
 
 
 @dataclass
 class Outcome:
-    """What a turn did. ``log_ratio`` ``[B]`` of the sampled actions, exactly 0 for an agent that did not move."""
+    """What a turn did. ``log_ratio`` ``[B]`` of the sampled actions, exactly 0 for an agent that did not move.
+
+    ``bound`` names what ended the turn: ``epochs`` where nothing did before they were over.
+    """
 
     log_ratio: Tensor
-    kl_mean: float
-    kl_max: float
+    step: Step
+    reward_gain: float
+    radius: float
     epochs: int
     bound: str
     clip_fraction: float
 
 
+Reached = tuple[list[Tensor], dict[str, Any]]
+"""Parameters and optimiser state."""
+
+
 class PolicyTurn:
-    """The update of one policy in one turn."""
+    """The update of one policy in one turn: what both kinds of update measure, and how they go back."""
 
     def __init__(
-        self, policy: GaussianPolicy, optimiser: torch.optim.Optimizer, batch: Batch, settings: LearnerSettings
+        self,
+        policy: GaussianPolicy,
+        optimiser: torch.optim.Optimizer,
+        batch: Batch,
+        bounds: Bounds,
+        settings: LearnerSettings,
     ) -> None:
-        self._policy, self._optimiser, self._batch, self._settings = policy, optimiser, batch, settings
+        self._policy, self._optimiser, self._batch = policy, optimiser, batch
+        self._bounds, self._settings = bounds, settings
         with torch.no_grad():
             mean, std = policy(batch.inputs)
             self._old_mean, self._old_std = mean.clone(), std.clone()
             self._old_log_prob = log_prob(mean, std, batch.actions)
+        self._valid: NDArray[np.bool_] = batch.weights.numpy() > 0
+        self._count = max(int(self._valid.sum()), 1)
         self._clipped = [0.0, 0.0]
         self._bound, self._epochs = "epochs", 0
 
-    def improve(self, advantage: Tensor, radius: float, minibatches: Sequence[Sequence[Tensor]]) -> Iterator[None]:
-        """Clipped steps on ``advantage`` ``[B]`` (factor included), epoch by epoch; yields after each minibatch.
-
-        ``minibatches[epoch]`` are index tensors. After an epoch whose mean KL over the full batch leaves the radius,
-        the policy goes back to the last accepted epoch, or to the nearest of four bisections towards the new one.
-        """
-        accepted = self._state()
-        for epoch in minibatches:
-            for rows in epoch:
-                self._step(rows, advantage)
-                yield
-            if not self._kl().mean <= radius:
-                self._bound = "kl_max"
-                self._go_back(accepted, radius)
-                return
-            accepted = self._state()
-            self._epochs += 1
-
     def outcome(self) -> Outcome:
         """Measured on the full batch with the policy as it now is."""
-        with torch.no_grad():
-            mean, std = self._policy(self._batch.inputs)
-            log_ratio = (log_prob(mean, std, self._batch.actions) - self._old_log_prob) * self._batch.weights
-        kl = self._kl()
+        log_ratio, step = self._measure()
         clipped = self._clipped[0] / self._clipped[1] if self._clipped[1] else 0.0
-        return Outcome(log_ratio, kl.mean, kl.largest, self._epochs, self._bound, clipped)
+        gain = self._gain(log_ratio, self._batch.rewards)
+        return Outcome(log_ratio, step, gain, self._bounds.radius(step), self._epochs, self._bound, clipped)
 
-    def _step(self, rows: Tensor, advantage: Tensor) -> None:
+    def _measure(self) -> tuple[Tensor, Step]:
+        """Log-ratios ``[B]`` of the policy as it now is, how far it moved, and what it does to every heard cost."""
+        batch = self._batch
+        with torch.no_grad():
+            mean, std = self._policy(batch.inputs)
+            log_ratio = (log_prob(mean, std, batch.actions) - self._old_log_prob) * batch.weights
+            kl = kl_divergence(self._old_mean, self._old_std, mean, std) * batch.weights
+        gains = {at: self._gain(log_ratio, advantage) for at, advantage in batch.costs.items()}
+        return log_ratio, Step(float(kl.double().sum() / self._count), float(kl.max()), gains)
+
+    def _breached(self) -> str | None:
+        return self._bounds.breached(self._measure()[1])
+
+    def _gain(self, log_ratio: Tensor, advantage: Array) -> float:
+        """mean((ratio - 1) * A) over the valid samples: exactly 0 for a policy that did not move."""
+        change = np.expm1(log_ratio.numpy().astype(np.float64))
+        return float((change * advantage)[self._valid].sum()) / self._count
+
+    def _go_back(self, accepted: Reached) -> None:
+        """To the nearest of four bisections towards the accepted policy that keeps every bound, or to that policy."""
+        start, optimiser_state = accepted
+        reached = [parameter.detach().clone() for parameter in self._policy.parameters()]
+        self._optimiser.load_state_dict(optimiser_state)
+        for bisection in range(1, BISECTIONS + 1):
+            self._place(start, reached, 0.5**bisection)
+            if self._breached() is None:
+                return
+        self._place(start, start, 0.0)
+
+    def _place(self, start: Sequence[Tensor], end: Sequence[Tensor], fraction: float) -> None:
+        with torch.no_grad():
+            for parameter, a, b in zip(self._policy.parameters(), start, end):
+                parameter.copy_(a if fraction == 0.0 else torch.lerp(a, b, fraction))
+
+    def _reached(self) -> Reached:
+        parameters = [parameter.detach().clone() for parameter in self._policy.parameters()]
+        return parameters, copy.deepcopy(self._optimiser.state_dict())
+
+
+class ClippedTurn(PolicyTurn):
+    """Clipped steps (Eq. 20), epoch by epoch, inside the bounds."""
+
+    def improve(self, advantage: Tensor, minibatches: Sequence[Sequence[Tensor]]) -> Iterator[None]:
+        """Steps on ``advantage`` ``[B]`` (factor included); yields after each minibatch.
+
+        ``minibatches[epoch]`` are index tensors. After an epoch that broke a bound on the full batch, the policy goes
+        back to the last accepted epoch, or to the nearest of four bisections towards the new one.
+        """
+        first = accepted = self._reached()
+        for epoch in minibatches:
+            for rows in epoch:
+                self._climb(rows, advantage)
+                yield
+            bound = self._breached()
+            if bound is not None:
+                self._bound = bound
+                self._go_back(accepted)
+                break
+            accepted = self._reached()
+            self._epochs += 1
+        if self._settings.accept:
+            self._keep_certain_gain(first)
+
+    def _climb(self, rows: Tensor, advantage: Tensor) -> None:
         batch, clip = self._batch, self._settings.clip
         weights = batch.weights[rows]
         mean, std = self._policy(batch.inputs[rows])
@@ -131,33 +197,25 @@ class PolicyTurn:
         self._clipped[0] += float((outside * weights).sum())
         self._clipped[1] += float(weights.sum())
 
-    def _kl(self) -> _Kl:
-        with torch.no_grad():
-            mean, std = self._policy(self._batch.inputs)
-            kl = kl_divergence(self._old_mean, self._old_std, mean, std) * self._batch.weights
-        return _Kl(float(kl.double().sum() / self._batch.weights.sum().clamp(min=1.0)), float(kl.max()))
-
-    def _go_back(self, accepted: tuple[list[Tensor], dict[str, Any]], radius: float) -> None:
-        start, optimiser_state = accepted
-        parameters = list(self._policy.parameters())
-        reached = [parameter.detach().clone() for parameter in parameters]
-        self._optimiser.load_state_dict(optimiser_state)
-        for bisection in range(1, BISECTIONS + 1):
-            with torch.no_grad():
-                for parameter, a, b in zip(parameters, start, reached):
-                    parameter.copy_(torch.lerp(a, b, 0.5**bisection))
-            if self._kl().mean <= radius:
+    def _keep_certain_gain(self, first: Reached) -> None:
+        """The accept test: the first of four bisections towards the old policy whose lower bound of the gain,
+        L / (1 - gamma) - nu * max KL, exceeds ``truncation_error``, else the old policy (docs/theory.md)."""
+        gamma = self._settings.gamma
+        largest = float(np.abs(self._batch.rewards[self._valid]).max(initial=0.0))
+        start, optimiser_state = first
+        end = [parameter.detach().clone() for parameter in self._policy.parameters()]
+        for bisection in range(BISECTIONS + 1):
+            self._place(start, end, 0.5**bisection)
+            log_ratio, step = self._measure()
+            gain = self._gain(log_ratio, self._batch.rewards)
+            certain = gain / (1.0 - gamma) - theorem_price(gamma, largest) * step.kl_max
+            if certain > self._settings.truncation_error and self._bounds.breached(step) is None:
                 return
-        with torch.no_grad():
-            for parameter, a in zip(parameters, start):
-                parameter.copy_(a)
-
-    def _state(self) -> tuple[list[Tensor], dict[str, Any]]:
-        parameters = [parameter.detach().clone() for parameter in self._policy.parameters()]
-        return parameters, copy.deepcopy(self._optimiser.state_dict())
+            self._bound = "accept"
+        self._place(start, start, 0.0)
+        self._optimiser.load_state_dict(optimiser_state)
 
 
-@dataclass(frozen=True)
-class _Kl:
-    mean: float
-    largest: float
+def theorem_price(gamma: float, largest_advantage: float) -> float:
+    """nu = 2 gamma max|A| / (1 - gamma)^2 of Prop. 3.5 and Cor. 3.6, per nat of the largest KL."""
+    return 2.0 * gamma * largest_advantage / (1.0 - gamma) ** 2

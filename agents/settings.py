@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from scalmarl.agents.algorithms import CostTerms, Factor, Radius, RewardTerms, Update
+
 
 @dataclass(frozen=True)
 class LearnerSettings:
     """Meaning and units of each setting: ``launch.config.LearnerConfig``."""
 
+    factor: Factor
+    cost_terms: CostTerms
+    reward_terms: RewardTerms
+    radius: Radius
+    accept: bool
+    update: Update
     hidden: tuple[int, ...]
     initial_std: float
     policy_lr: float
@@ -19,6 +27,10 @@ class LearnerSettings:
     minibatches: int
     clip: float
     kl_max: float
+    kl_min: float
+    truncation_error: float
+    cg_iterations: int
+    cg_damping: float
     gradient_norm: float
     gamma: float
     gae_lambda: float

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from scalmarl import __version__
+from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.launch import bench_command, reading
-from scalmarl.launch.config import ALGORITHMS, Config, resolve, to_toml
+from scalmarl.launch.config import Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
 from scalmarl.launch.env_command import env

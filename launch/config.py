@@ -16,12 +16,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from scalmarl.agents.algorithms import ALGORITHMS, CostTerms, Factor, Radius, RewardTerms
 from scalmarl.launch.errors import UsageProblem
 
 SEEDS = 2**63
 """Every seed is smaller."""
 
-ALGORITHMS = ("scal-mappo-l",)
 DEFAULT_ROUNDS = 140
 """About three minutes on two cores with the other defaults."""
 
@@ -39,9 +39,9 @@ class Section(BaseModel):
 class RunConfig(Section):
     """Who takes part, and for how long."""
 
-    algo: Literal["scal-mappo-l"] = Field("scal-mappo-l", description="algorithm")
+    algo: str = Field("scal-mappo-l", description=f"algorithm: {', '.join(ALGORITHMS)}; see docs/algorithms.md")
     agents: Positive | None = Field(None, description="agents, each its own process; default: the partition's, else 8")
-    kappa: int = Field(2, ge=0, description="radius of a neighbourhood")
+    kappa: int = Field(2, ge=0, description="radius of a neighbourhood; not used by algorithms that hear all or nobody")
     kappa_unit: Literal["hops", "visible"] = Field(
         "hops",
         description="what kappa counts: graph hops, or visible agents including oneself as in the paper's tables",
@@ -82,6 +82,24 @@ class WorldConfig(Section):
 class LearnerConfig(Section):
     """How an agent learns. Sources and measurements: docs/decisions/0004-learning-settings.md."""
 
+    factor: Factor | None = Field(
+        None,
+        description="neighbourhood: multiply by the ratios of the predecessors heard; none; default: the algorithm's",
+    )
+    cost_terms: CostTerms | None = Field(
+        None, description="whose costs the advantage charges: neighbourhood, own, none; default: the algorithm's"
+    )
+    reward_terms: RewardTerms | None = Field(
+        None, description="whose reward advantages are summed: neighbourhood, own, team; default: the algorithm's"
+    )
+    radius: Radius | None = Field(
+        None,
+        description="what bounds a step besides kl_max: ledger (neighbours' slack), exact (the theorem's "
+        "constants), off; default: the algorithm's",
+    )
+    accept: bool | None = Field(
+        None, description="keep the old policy unless a lower bound of the gain is positive; default: the algorithm's"
+    )
     hidden: list[Positive] = Field([64, 64], min_length=1, description="widths of the hidden layers")
     initial_std: Rate | None = Field(None, description="initial deviation of the policy; default: the task's")
     policy_lr: Rate = Field(1e-3, description="Adam step size of the policy")
@@ -91,6 +109,12 @@ class LearnerConfig(Section):
     minibatches: Positive = Field(4, description="minibatches per pass")
     clip: Rate = Field(0.2, description="epsilon of the clipped ratio (Eq. 20)")
     kl_max: Rate = Field(0.02, description="largest mean KL of one turn, nats; a step beyond it is taken back")
+    kl_min: float = Field(
+        0.002, ge=0, description="least radius that the ledger leaves; where it binds, the ledger's promise is void"
+    )
+    truncation_error: float = Field(0.0, ge=0, description="what the gain must exceed in the accept test")
+    cg_iterations: Positive = Field(10, description="conjugate-gradient iterations of macpo's step")
+    cg_damping: float = Field(0.1, ge=0, description="added to the diagonal of macpo's Fisher matrix")
     gradient_norm: Rate = Field(0.5, description="largest norm of a gradient")
     gamma: Fraction = Field(0.99, description="discount of reward and costs")
     gae_lambda: Fraction = Field(0.95, description="lambda of generalised advantage estimation")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import psutil
 
+from scalmarl.agents.algorithms import ALGORITHMS, Algorithm, Switches
 from scalmarl.launch.config import Config, Origins, to_toml
 from scalmarl.launch.endpoint_book import socket_path_bytes
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
@@ -20,6 +23,7 @@ from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.graph import (
     SHAPES,
     AgentGraph,
+    clique_cover,
     colour_power,
     graph_of_edges,
     kappa_for_visible,
@@ -60,6 +64,11 @@ class Planned:
 def make_plan(config: Config, origins: Origins) -> Planned:
     """Check a configuration against the task and the machine, and plan it. Raises ``UserProblem``."""
     run, world = config.run, config.world
+    algorithm = _algorithm(run.algo)
+    if config.learner.kl_min > config.learner.kl_max:
+        raise UsageProblem(
+            f"learner.kl_min {config.learner.kl_min:g} is above learner.kl_max {config.learner.kl_max:g}", "lower it"
+        )
     if run.agents is not None and run.agents > MAX_AGENTS:
         raise UsageProblem(f"--agents {run.agents} is more than the protocol counts", f"use at most {MAX_AGENTS}")
     if world.envs % world.groups:
@@ -74,24 +83,62 @@ def make_plan(config: Config, origins: Origins) -> Planned:
         )
     try:
         task = describe(
-            world.task, run.agents, reward=world.reward, cost=world.cost, limit=world.limit, physics=world.physics,
-            horizon=world.horizon, coupling=world.coupling,
+            world.task, run.agents, reward=world.reward or _reward_needed(algorithm, config), cost=world.cost,
+            limit=world.limit, physics=world.physics, horizon=world.horizon, coupling=world.coupling,
         )  # fmt: skip
         graph = _graph(run.graph, task)
-        kappa = run.kappa if run.kappa_unit == "hops" else kappa_for_visible(graph, run.kappa)
+        kappa = _radius(algorithm, graph, run.kappa, run.kappa_unit)
     except ValueError as error:
         what, _, hint = str(error).partition("; ")
         raise UsageProblem(what, hint or GRAPH_FILE) from None
-    config = settled(config, task)
-    plan = _plan(config, task, graph, kappa)
+    switches = algorithm.switched(_chosen(config))
+    problem = switches.contradiction(task.reward_mode, config.learner.gamma)
+    if problem:
+        what, _, hint = problem.partition("; ")
+        raise UsageProblem(f"--algo {algorithm.name}: {what}", hint)
+    config = settled(config, task, kappa, switches)
+    plan = _plan(config, task, _heard(algorithm, graph, kappa), kappa, switches)
     _check_memory(plan)
     check_widths(plan)
     check_sockets(config.processes.transport, plan.agents)
     return Planned(config, origins, graph, plan)
 
 
-def settled(config: Config, task: TaskSpec) -> Config:
-    """The configuration with all that the task settled written out, so that equal runs have equal configurations."""
+def _algorithm(name: str) -> Algorithm:
+    if name not in ALGORITHMS:
+        near = difflib.get_close_matches(name, ALGORITHMS, 1, 0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageProblem(f"unknown algorithm {name!r} (--algo)", f"{hint}choose one of {', '.join(ALGORITHMS)}")
+    return ALGORITHMS[name]
+
+
+def _chosen(config: Config) -> dict[str, Any]:
+    """The switches that the configuration names one by one."""
+    return {field.name: getattr(config.learner, field.name, None) for field in fields(Switches)}
+
+
+def _reward_needed(algorithm: Algorithm, config: Config) -> str | None:
+    """What an algorithm that learns from the team's reward asks of the task where nobody chose."""
+    return "team" if algorithm.switched(_chosen(config)).reward_terms == "team" else None
+
+
+def _radius(algorithm: Algorithm, graph: AgentGraph, kappa: int, unit: str) -> int:
+    """kappa in hops: as configured, 0 for an algorithm that hears nobody, N - 1 for one that hears all."""
+    if algorithm.hears != "kappa":
+        return len(graph) - 1 if algorithm.hears == "all" else 0
+    return kappa if unit == "hops" else kappa_for_visible(graph, kappa)
+
+
+def _heard(algorithm: Algorithm, graph: AgentGraph, kappa: int) -> tuple[tuple[int, ...], ...]:
+    """Whom each agent hears: the others inside kappa hops, or all others, joined or not."""
+    if algorithm.hears == "all":
+        graph = named_graph("complete", len(graph))
+    return neighbours_within(graph, kappa)
+
+
+def settled(config: Config, task: TaskSpec, kappa: int, switches: Switches) -> Config:
+    """The configuration with all that task and algorithm settled written out, so that equal runs have equal
+    configurations."""
     limits = [limit for own in task.cost_limits for limit in own]
     world = {
         "task": task.label,
@@ -103,8 +150,11 @@ def settled(config: Config, task: TaskSpec) -> Config:
     }
     return config.model_copy(
         update={
-            "run": config.run.model_copy(update={"agents": task.agents}),
+            "run": config.run.model_copy(update={"agents": task.agents, "kappa": kappa, "kappa_unit": "hops"}),
             "world": config.world.model_copy(update=world),
+            "learner": config.learner.model_copy(
+                update={name: value for name, value in asdict(switches).items() if name != "update"}
+            ),
         }
     )
 
@@ -118,9 +168,10 @@ def _graph(name: str, task: TaskSpec) -> AgentGraph:
     return named_graph(name, task.agents)
 
 
-def _plan(config: Config, task: TaskSpec, graph: AgentGraph, kappa: int) -> Plan:
-    neighbours = neighbours_within(graph, kappa)
-    learner = config.learner.model_dump()
+def _plan(
+    config: Config, task: TaskSpec, neighbours: tuple[tuple[int, ...], ...], kappa: int, switches: Switches
+) -> Plan:
+    learner = {**config.learner.model_dump(), **asdict(switches)}
     learner["initial_std"] = config.learner.initial_std or task.initial_std
     digest = config.digest()
     return Plan(
@@ -137,6 +188,8 @@ def _plan(config: Config, task: TaskSpec, graph: AgentGraph, kappa: int) -> Plan
         world_threads=config.world.threads,
         neighbours=neighbours,
         colours=colour_power(neighbours),
+        cliques=clique_cover(neighbours),
+        exchanged=switches.exchanged(),
         task=task,
         learner=learner,
     )

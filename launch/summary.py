@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.launch.traffic import all_to_all_bytes, first_sendings, neighbourhoods
@@ -25,8 +26,13 @@ def bytes_text(count: float) -> str:
     return f"{count:.2f} GB"
 
 
-def visible_text(plan: Plan) -> str:
+def visible_text(plan: Plan, algorithm: str) -> str:
     """``kappa 2 hops: 3 to 5 of 8 agents visible``."""
+    hears = ALGORITHMS[algorithm].hears
+    if hears != "kappa":
+        return (
+            f"{'every agent reads all blocks' if hears == 'all' else 'own block alone'}: {algorithm} does not use kappa"
+        )
     sizes = [len(plan.neighbourhood(agent)) for agent in range(plan.agents)]
     seen = str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
     return f"kappa {plan.kappa} hop{'' if plan.kappa == 1 else 's'}: {seen} of {plan.agents} agents visible"
@@ -46,7 +52,8 @@ def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str) -> Table:
             f"{task.physics} physics",
         ),
         ("agents", f"{plan.agents} process{'' if plan.agents == 1 else 'es'}, {algorithm}, graph {graph}"),
-        ("sight", visible_text(plan)),
+        ("sight", visible_text(plan, algorithm)),
+        ("told", ", ".join(("state", *plan.exchanged)) if any(plan.neighbours) else "nothing: nobody is heard"),
         ("not local", "; ".join(task.nonlocal_facts) or "nothing"),
         *(("note", note) for note in task.notes),
         (

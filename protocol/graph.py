@@ -152,13 +152,33 @@ def kappa_for_visible(graph: AgentGraph, visible: int) -> int:
     return radius
 
 
+def clique_cover(neighbours: tuple[tuple[int, ...], ...]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """For each agent h, N_kappa(h) split into groups whose members all hear one another.
+
+    ``neighbours`` as in the plan. A greedy colouring, in id order, of the pairs that do *not* hear one another: two
+    groups on a path.
+    """
+    power = _power(neighbours)
+    cover = []
+    for agent, row in enumerate(neighbours):
+        strangers: AgentGraph = nx.complement(power.subgraph((agent, *row)))
+        colours = nx.greedy_color(strangers, strategy=lambda graph, _: sorted(graph))
+        groups: list[list[int]] = [[] for _ in range(max(colours.values()) + 1)]
+        for member in sorted(colours):
+            groups[colours[member]].append(member)
+        cover.append(tuple(tuple(group) for group in groups))
+    return tuple(cover)
+
+
+def _power(neighbours: tuple[tuple[int, ...], ...]) -> AgentGraph:
+    """The graph that joins every agent to those that it hears."""
+    return graph_of_edges(len(neighbours), ((a, b) for a, row in enumerate(neighbours) for b in row))
+
+
 def colour_power(neighbours: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
     """A greedy colouring, in id order, of the graph that joins every agent to its kappa-hop neighbours.
 
     On a path it takes exactly min(kappa + 1, N) colours.
     """
-    power: AgentGraph = nx.Graph()
-    power.add_nodes_from(range(len(neighbours)))
-    power.add_edges_from((a, b) for a, row in enumerate(neighbours) for b in row)
-    colours = nx.greedy_color(power, strategy=lambda graph, _: sorted(graph))
+    colours = nx.greedy_color(_power(neighbours), strategy=lambda graph, _: sorted(graph))
     return tuple(colours[agent] for agent in range(len(neighbours)))

@@ -63,7 +63,11 @@ def _empty(plan: Plan, agent: int) -> Shape:
 
 
 def turn_surrogates(plan: Plan, agent: int) -> tuple[tuple[int, int], ...]:
-    """The (agent h, cost j) pairs of a turn's cost surrogates, in the order in which they travel."""
+    """The (agent h, cost j) pairs of a turn's cost surrogates, in the order in which they travel.
+
+    None where neighbours do not tell their cost advantages."""
+    if not is_exchanged(plan, Kind.ADVANTAGE):
+        return ()
     return tuple((h, j) for h in plan.neighbourhood(agent) for j in range(plan.costs(h)))
 
 
@@ -111,9 +115,18 @@ TABLE: dict[Kind, KindSpec] = {
 }  # fmt: skip
 
 
-def sent_by(process: int) -> tuple[Kind, ...]:
+CHOSEN_BY_ALGORITHM = (Kind.ADVANTAGE, Kind.SLACK, Kind.TURN)
+"""Kinds that exist only where the plan's algorithm exchanges them."""
+
+
+def is_exchanged(plan: Plan, kind: Kind) -> bool:
+    """Whether values of the kind exist in a run of this plan."""
+    return kind not in CHOSEN_BY_ALGORITHM or kind.name.lower() in plan.exchanged
+
+
+def sent_by(plan: Plan, process: int) -> tuple[Kind, ...]:
     """The kinds that a process produces."""
-    return tuple(kind for kind, spec in TABLE.items() if role_of(process) in spec.producer)
+    return tuple(kind for kind, spec in TABLE.items() if role_of(process) in spec.producer and is_exchanged(plan, kind))
 
 
 def steps_of(plan: Plan, kind: Kind) -> int:
@@ -181,7 +194,7 @@ class Rules:
         plan = self._plan
         if producer not in (SIM, COORDINATOR) and producer >= plan.agents:
             return None
-        if kind not in sent_by(producer) or subject not in subjects_of(plan, producer, Kind(kind)):
+        if kind not in sent_by(plan, producer) or subject not in subjects_of(plan, producer, Kind(kind)):
             return None
         key = Key(producer, Kind(kind), subject, 0, 0)
         dtype, shape = form(plan, key)

@@ -78,7 +78,7 @@ class Ledger:
 def predicted(plan: Plan, process: int) -> Table:
     """First sendings of one round by the formula: a function of the configuration alone."""
     table: Table = {}
-    for kind in sent_by(process):
+    for kind in sent_by(plan, process):
         for subject in subjects_of(plan, process, kind):
             key = Key(process, kind, subject, 0, 0)
             dtype, shape = form(plan, key)

@@ -4,6 +4,8 @@ message.
 
 from __future__ import annotations
 
+from scalmarl.protocol.keys import Kind
+from scalmarl.protocol.kinds import is_exchanged
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.streams import Purpose, stream
 
@@ -27,7 +29,10 @@ def turn_order(plan: Plan, round: int) -> tuple[int, ...]:
 
 
 def predecessors(plan: Plan, round: int) -> tuple[frozenset[int], ...]:
-    """For each agent, the agents inside kappa hops whose turn comes before its own."""
+    """For each agent, the agents inside kappa hops whose turn comes before its own; none where nobody tells of its
+    turn, so that nobody waits."""
+    if not is_exchanged(plan, Kind.TURN):
+        return (frozenset(),) * plan.agents
     place = {agent: index for index, agent in enumerate(turn_order(plan, round))}
     return tuple(
         frozenset(other for other in plan.neighbours[agent] if place[other] < place[agent])

@@ -16,12 +16,14 @@ from scalmarl.protocol.task import TaskSpec
 @dataclass(frozen=True)
 class Plan:
     """One run. ``neighbours[i]``: the agents within kappa hops of i, without i, ascending;
-    ``colours[i]``: i's colour in a proper colouring of the kappa-th power of the graph.
+    ``colours[i]``: i's colour in a proper colouring of the kappa-th power of the graph; ``cliques[i]``: N_kappa(i)
+    split into groups whose members all hear one another, which share i's slack evenly.
 
     ``steps`` control steps per round (T) of ``copies`` copies of the world (E) in ``groups`` groups (G) that are
     stepped in turn. ``run`` stands in every frame; ``config_hash`` covers all that decides the numbers, so not
-    ``rounds``, which may be extended, nor ``schedule`` and ``world_threads``, which change no bit. ``learner`` holds
-    the settings that only agents read.
+    ``rounds``, which may be extended, nor ``schedule`` and ``world_threads``, which change no bit. ``exchanged`` names
+    the kinds that the algorithm lets agents tell one another besides states. ``learner`` holds the settings that only
+    agents read.
     """
 
     run: int
@@ -37,6 +39,8 @@ class Plan:
     world_threads: int
     neighbours: tuple[tuple[int, ...], ...]
     colours: tuple[int, ...]
+    cliques: tuple[tuple[tuple[int, ...], ...], ...]
+    exchanged: tuple[str, ...]
     task: TaskSpec
     learner: dict[str, Any]
 
@@ -81,6 +85,10 @@ class Plan:
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Plan:
         """The inverse of ``to_data``."""
-        neighbours = tuple(tuple(row) for row in data["neighbours"])
-        task = TaskSpec.from_data(data["task"])
-        return cls(**{**data, "neighbours": neighbours, "colours": tuple(data["colours"]), "task": task})
+        tuples = {
+            "neighbours": tuple(tuple(row) for row in data["neighbours"]),
+            "colours": tuple(data["colours"]),
+            "cliques": tuple(tuple(tuple(group) for group in row) for row in data["cliques"]),
+            "exchanged": tuple(data["exchanged"]),
+        }
+        return cls(**{**data, **tuples, "task": TaskSpec.from_data(data["task"])})

@@ -279,7 +279,7 @@ def largest_frame(plan: Plan) -> int:
     return max(
         frame_bytes(plan, Key(producer, kind, subject, 0, 0))
         for producer in (0, SIM, COORDINATOR)
-        for kind in sent_by(producer)
+        for kind in sent_by(plan, producer)
         for subject in (range(plan.agents) if producer in (0, SIM) else (producer,))
     )
 

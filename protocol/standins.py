@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from scalmarl.protocol.graph import clique_cover
 from scalmarl.protocol.keys import SIM, Key, Kind
 from scalmarl.protocol.kinds import Value, form
 from scalmarl.protocol.plan import Plan
@@ -143,6 +144,7 @@ def toy_plan(
     schedule: str = "wavefront",
     order: str = "colour",
     costs: Sequence[int] | None = None,
+    exchanged: Sequence[str] = ("advantage", "slack", "turn"),
 ) -> Plan:
     """A plan with tiny, unequal sizes for the stand-ins."""
     agents = len(neighbours)
@@ -162,5 +164,6 @@ def toy_plan(
     return Plan(
         run=7, config_hash="toy", seed=seed, rounds=rounds, kappa=1, steps=steps, copies=copies, groups=groups,
         order=order, schedule=schedule, world_threads=1, neighbours=tuple(tuple(row) for row in neighbours),
-        colours=tuple(colours), task=task, learner={},
+        colours=tuple(colours), cliques=clique_cover(tuple(tuple(row) for row in neighbours)),
+        exchanged=tuple(exchanged), task=task, learner={},
     )  # fmt: skip

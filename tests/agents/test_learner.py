@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
-from scalmarl.agents.learner import Learner, NotFinite, explained_variance
+from scalmarl.agents.algorithms import ALGORITHMS
+from scalmarl.agents.critics import explained_variance
+from scalmarl.agents.learner import Learner, NotFinite
 from scalmarl.launch.config import LearnerConfig, resolve
 from scalmarl.launch.planning import make_plan
 from scalmarl.protocol.keys import Key, Kind
@@ -31,7 +33,8 @@ Change = Callable[["Round"], None]
 
 def plan_of(cost_mode: str = "local", **learner: Any) -> Plan:
     toy = toy_plan(((1,), (0, 2), (1,)), (0, 1, 0), steps=STEPS, copies=COPIES, groups=GROUPS)
-    settings = {**LearnerConfig().model_dump(), "initial_std": 0.25, "hidden": [16, 16], **learner}
+    switches = asdict(ALGORITHMS["scal-mappo-l"].switches)
+    settings = {**LearnerConfig().model_dump(), **switches, "initial_std": 0.25, "hidden": [16, 16], **learner}
     return replace(toy, learner=settings, task=replace(toy.task, cost_mode=cost_mode))
 
 
@@ -320,7 +323,7 @@ def test_the_slack_is_the_limit_less_this_rounds_cost_per_episode(horizon: int) 
     costs = [given.observations[1:, :, 4 + j][valid].sum() / episodes for j in range(2)]
     played = play(Learner(plan, ME), plan, 0, given)
     np.testing.assert_allclose(played.slack[:, 0], LIMIT - np.array(costs), rtol=1e-5)
-    assert played.slack[:, 1].tolist() == [1.0, 1.0]
+    assert played.slack[:, 1].tolist() == [10.0, 10.0]
     assert played.figures["cost_estimate"] == pytest.approx(costs)
 
 
@@ -540,29 +543,30 @@ def closed(turns: Mapping[int, tuple[float, list[float]]], rounds: int = 1) -> l
 
 
 def test_a_sensitivity_is_a_running_mean_of_cost_moved_over_distance_spent() -> None:
-    """sqrt(KL / 2) is 0.1 and 0.2; neighbours are averaged, the sign does not count, a tenth is new."""
+    """sqrt(KL / 2) is 0.1 and 0.2; an episode has 10 steps; neighbours are averaged, the sign does not count, a tenth
+    is new."""
     turns = {0: (0.02, [0.3, -0.5]), 2: (0.08, [-0.2, 0.2])}
-    expected = [0.9 + 0.1 * (3.0 + 1.0) / 2, 0.9 + 0.1 * (5.0 + 1.0) / 2]
+    expected = [9.0 + 1.0 * (3.0 + 1.0) / 2, 9.0 + 1.0 * (5.0 + 1.0) / 2]
     np.testing.assert_allclose(closed(turns), expected, rtol=1e-5)
     np.testing.assert_allclose(
-        closed(turns, 2), [0.9 * old + 0.1 * new for old, new in zip(expected, (2.0, 3.0))], rtol=1e-5
+        closed(turns, 2), [0.9 * old + 0.1 * new for old, new in zip(expected, (20.0, 30.0))], rtol=1e-5
     )
 
 
 def test_a_neighbour_that_did_not_move_says_nothing_of_the_sensitivity() -> None:
-    np.testing.assert_allclose(closed({0: (0.02, [0.3, -0.5]), 2: (0.0, [0.0, 0.0])}), [1.2, 1.4], rtol=1e-5)
-    assert closed({0: (0.0, [0.0, 0.0]), 2: (0.0, [0.0, 0.0])}) == [1.0, 1.0]
+    np.testing.assert_allclose(closed({0: (0.02, [0.3, -0.5]), 2: (0.0, [0.0, 0.0])}), [12.0, 14.0], rtol=1e-5)
+    assert closed({0: (0.0, [0.0, 0.0]), 2: (0.0, [0.0, 0.0])}) == [10.0, 10.0]
 
 
 def test_sensitivities_are_clamped_and_published_with_the_next_slack() -> None:
-    assert closed({0: (1e-12, [10.0, 1e-3])})[0] == 1e3
+    assert closed({0: (1e-12, [10.0, 1e-3])})[0] == 1e5
     low = closed({0: (2.0, [0.0, 0.0])}, 2)
-    np.testing.assert_allclose(low, [0.81, 0.81], rtol=1e-6)
+    np.testing.assert_allclose(low, [8.1, 8.1], rtol=1e-6)
     learner = new()
     first = play(learner, PLAN, 0)
     second = play(learner, PLAN, 1)
     np.testing.assert_allclose(second.slack[:, 1], first.figures["sensitivity"], rtol=1e-6)
-    assert first.figures["sensitivity"] != [1.0, 1.0]
+    assert first.figures["sensitivity"] != [10.0, 10.0]
     np.testing.assert_array_equal(arrays(second.saved)["sensitivities"], second.figures["sensitivity"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
+from scalmarl.agents.algorithms import ALGORITHMS
+from scalmarl.agents.ledger import Bounds
 from scalmarl.agents.networks import GaussianPolicy
-from scalmarl.agents.policy_update import Batch, Outcome, PolicyTurn, mixed_advantage, predecessor_factor
+from scalmarl.agents.policy_update import Batch, ClippedTurn, Outcome, mixed_advantage, predecessor_factor
 from scalmarl.agents.settings import LearnerSettings
 from scalmarl.launch.config import LearnerConfig
 
-SETTINGS = LearnerSettings.from_data({**LearnerConfig().model_dump(), "initial_std": 0.25})
+SETTINGS = LearnerSettings.from_data(
+    {**LearnerConfig().model_dump(), **asdict(ALGORITHMS["mappo-l"].switches), "initial_std": 0.25}
+)
 UNCLIPPED_GRADIENT = replace(SETTINGS, gradient_norm=1e9)
 SAMPLES, WIDTH, ACTIONS = 96, 3, 2
 NOWHERE = math.inf
@@ -112,8 +116,8 @@ class Bench:
     settings: LearnerSettings
 
     def turn(self, radius: float, epochs: Sequence[Sequence[Tensor]]) -> Outcome:
-        turn = PolicyTurn(self.policy, self.optimiser, self.batch, self.settings)
-        breaths = sum(1 for _ in turn.improve(self.advantage, radius, epochs))
+        turn = ClippedTurn(self.policy, self.optimiser, self.batch, Bounds(radius, 0.0), self.settings)
+        breaths = sum(1 for _ in turn.improve(self.advantage, epochs))
         outcome = turn.outcome()
         full = len(epochs[0]) * (outcome.epochs + (outcome.bound == "kl_max")) if epochs else 0
         assert breaths == full
@@ -159,7 +163,14 @@ def bench(
         torch.optim.SGD(policy.parameters(), lr=rate) if sgd
         else torch.optim.Adam(policy.parameters(), lr=rate, eps=1e-5, foreach=False, fused=True)
     )  # fmt: skip
-    return Bench(policy, copy.deepcopy(policy), optimiser, Batch(inputs, actions, weights), advantage, settings)
+    return Bench(
+        policy,
+        copy.deepcopy(policy),
+        optimiser,
+        Batch(inputs, actions, weights, advantage.double().numpy(), {}),
+        advantage,
+        settings,
+    )
 
 
 def minibatches(epochs: int, pieces: int = 3, seed: int = 0) -> list[list[Tensor]]:
@@ -233,9 +244,9 @@ def test_the_outcome_is_measured_on_the_whole_batch(pieces: int) -> None:
         )
     torch.testing.assert_close(outcome.log_ratio, change * given.batch.weights, atol=1e-5, rtol=1e-4)
     kl = kl_by_torch(given)
-    assert outcome.kl_mean == pytest.approx(float(kl.mean()), rel=1e-2, abs=1e-7)
-    assert outcome.kl_max == pytest.approx(float(kl.max()), rel=1e-2, abs=1e-7)
-    assert outcome.kl_max > outcome.kl_mean > 1e-5
+    assert outcome.step.kl_mean == pytest.approx(float(kl.mean()), rel=1e-2, abs=1e-7)
+    assert outcome.step.kl_max == pytest.approx(float(kl.max()), rel=1e-2, abs=1e-7)
+    assert outcome.step.kl_max > outcome.step.kl_mean > 1e-5
 
 
 def test_a_turn_with_no_advantage_anywhere_does_not_move() -> None:
@@ -245,7 +256,7 @@ def test_a_turn_with_no_advantage_anywhere_does_not_move() -> None:
     outcome = given.turn(0.02, minibatches(5))
     assert given.bits() == before
     assert outcome.log_ratio.numpy().tobytes() == bytes(4 * SAMPLES)
-    assert (outcome.kl_mean, outcome.kl_max, outcome.bound, outcome.epochs) == (0.0, 0.0, "epochs", 5)
+    assert (outcome.step.kl_mean, outcome.step.kl_max, outcome.bound, outcome.epochs) == (0.0, 0.0, "epochs", 5)
 
 
 def test_a_turn_without_valid_samples_does_not_move() -> None:
@@ -254,7 +265,7 @@ def test_a_turn_without_valid_samples_does_not_move() -> None:
     outcome = given.turn(0.02, minibatches(2))
     assert given.bits() == before
     assert not outcome.log_ratio.any()
-    assert (outcome.kl_mean, outcome.kl_max, outcome.clip_fraction) == (0.0, 0.0, 0.0)
+    assert (outcome.step.kl_mean, outcome.step.kl_max, outcome.clip_fraction) == (0.0, 0.0, 0.0)
 
 
 # ---- the radius ----
@@ -265,10 +276,10 @@ def test_a_turn_without_valid_samples_does_not_move() -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_the_mean_kl_never_leaves_the_radius(radius: float, rate: float, seed: int) -> None:
     free = bench(seed, rate)
-    unbounded = free.turn(NOWHERE, minibatches(1)).kl_mean
+    unbounded = free.turn(NOWHERE, minibatches(1)).step.kl_mean
     given = bench(seed, rate)
     outcome = given.turn(radius, minibatches(6))
-    assert outcome.kl_mean <= radius
+    assert outcome.step.kl_mean <= radius
     assert float(kl_by_torch(given).mean()) <= radius + 1e-7
     if unbounded > radius:
         assert (outcome.bound, outcome.epochs) == ("kl_max", 0)
@@ -291,7 +302,7 @@ def test_when_no_bisection_is_inside_the_policy_does_not_move_at_all(rate: float
     outcome = given.turn(1e-12, minibatches(5))
     assert given.bits() == before
     assert outcome.log_ratio.numpy().tobytes() == bytes(4 * SAMPLES)
-    assert (outcome.kl_mean, outcome.kl_max, outcome.epochs, outcome.bound) == (0.0, 0.0, 0, "kl_max")
+    assert (outcome.step.kl_mean, outcome.step.kl_max, outcome.epochs, outcome.bound) == (0.0, 0.0, 0, "kl_max")
     assert given.optimiser_bits() == []
 
 
@@ -300,7 +311,7 @@ def test_on_a_breach_it_goes_back_towards_the_last_accepted_epoch_with_that_epoc
     """The radius lies between what one and two epochs spend; the end lies on the line between their policies."""
     rate, epochs = 5e-3, minibatches(2)
     one, two = bench(rate=rate), bench(rate=rate)
-    spent_one, spent_two = one.turn(NOWHERE, epochs[:1]).kl_mean, two.turn(NOWHERE, epochs).kl_mean
+    spent_one, spent_two = one.turn(NOWHERE, epochs[:1]).step.kl_mean, two.turn(NOWHERE, epochs).step.kl_mean
     assert spent_two > 1.5 * spent_one
     radius = spent_one + share * (spent_two - spent_one)
     given = bench(rate=rate)
@@ -325,7 +336,7 @@ def test_a_turn_after_a_breach_goes_on_as_if_the_lost_epoch_had_not_been() -> No
     """Bits, with a radius so tight after the first epoch that nothing of the second one stays."""
     rate, epochs = 5e-3, minibatches(3)
     one = bench(rate=rate)
-    spent = one.turn(NOWHERE, epochs[:1]).kl_mean
+    spent = one.turn(NOWHERE, epochs[:1]).step.kl_mean
     given = bench(rate=rate)
     assert given.turn(math.nextafter(spent, 1.0), epochs[:2]).bound == "kl_max"
     assert given.bits() == one.bits()
@@ -341,7 +352,7 @@ def test_a_step_that_is_not_finite_is_taken_back() -> None:
     given.advantage[int(torch.nonzero(given.valid)[0])] = math.nan
     outcome = given.turn(0.02, minibatches(2))
     assert given.bits() == before
-    assert (outcome.bound, outcome.kl_mean, outcome.epochs) == ("kl_max", 0.0, 0)
+    assert (outcome.bound, outcome.step.kl_mean, outcome.epochs) == ("kl_max", 0.0, 0)
     assert given.optimiser_bits() == []
 
 
@@ -356,7 +367,7 @@ def test_samples_that_are_not_valid_have_no_influence(radius: float) -> None:
     assert given.bits() == changed.bits() != bench().bits()
     torch.testing.assert_close(one.log_ratio, two.log_ratio, atol=0.0, rtol=0.0)
     assert not one.log_ratio[hidden].any()
-    assert (one.kl_mean, one.kl_max, one.clip_fraction) == (two.kl_mean, two.kl_max, two.clip_fraction)
+    assert (one.step, one.clip_fraction) == (two.step, two.clip_fraction)
 
 
 def test_a_valid_sample_has_influence() -> None:
@@ -371,6 +382,6 @@ def test_the_same_turn_gives_the_same_bits() -> None:
     def once() -> tuple[Any, ...]:
         given = bench(rate=0.01)
         outcome = given.turn(0.01, minibatches(4))
-        return given.bits(), given.optimiser_bits(), outcome.log_ratio.numpy().tobytes(), outcome.kl_mean
+        return given.bits(), given.optimiser_bits(), outcome.log_ratio.numpy().tobytes(), outcome.step.kl_mean
 
     assert once() == once()

@@ -15,7 +15,7 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str, str]] = {
     "unknown task": (("--task", "safe-manyants"), 2, "unknown task 'safe-manyants'", "did you mean safe-manyant"),
     "negative kappa": (("--kappa", "-1"), 2, "run.kappa (flag)", "greater than or equal to 0"),
     "no agents": (("--agents", "0"), 2, "run.agents (flag)", "greater than or equal to 1"),
-    "unknown algorithm": (("--algo", "scal-mapo-l"), 2, "run.algo (flag)", "scal-mappo-l"),
+    "unknown algorithm": (("--algo", "scal-mapo-l"), 2, "'scal-mapo-l' (--algo)", "scal-mappo-l"),
     "typo in a key": (("--set", "learner.clipp=0.1"), 2, "learner.clipp (--set)", "did you mean 'learner.clip'"),
     "wrong type": (("--set", "learner.clip=wide"), 2, "learner.clip (--set)", "not 'wide'"),
     "too much memory": (("--envs", "100000", "--steps", "100000"), 4, "GiB free", "lower --envs"),

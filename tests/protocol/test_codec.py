@@ -25,7 +25,7 @@ PLAN = toy_plan(((1,), (0, 2), (1,)), (0, 1, 0), steps=1, copies=1)
 KEYS = [
     Key(producer, kind, subject, 5, steps_of(PLAN, kind) - 1)
     for producer in PLAN.processes()
-    for kind in sent_by(producer)
+    for kind in sent_by(PLAN, producer)
     for subject in subjects_of(PLAN, producer, kind)
 ]
 STATE = Key(0, Kind.STATE, 0, 5, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def every_key(plan: Plan) -> list[Key]:
     return [
         Key(producer, kind, subject, 0, step)
         for producer in plan.processes()
-        for kind in sent_by(producer)
+        for kind in sent_by(plan, producer)
         for subject in subjects_of(plan, producer, kind)
         for step in range(steps_of(plan, kind))
     ]
@@ -38,11 +40,20 @@ def test_the_table_has_one_row_for_every_kind() -> None:
 
 
 def test_who_sends_what() -> None:
-    assert sent_by(SIM) == (Kind.OBSERVATION, Kind.DONE)
-    assert sent_by(COORDINATOR) == (Kind.GRANT, Kind.COMMIT)
-    assert sent_by(0) == (
+    assert sent_by(PATH, SIM) == (Kind.OBSERVATION, Kind.DONE)
+    assert sent_by(PATH, COORDINATOR) == (Kind.GRANT, Kind.COMMIT)
+    assert sent_by(PATH, 0) == (
         Kind.STATE, Kind.ACTION, Kind.ADVANTAGE, Kind.SLACK, Kind.TURN, Kind.TURN_DONE, Kind.DONE,
     )  # fmt: skip
+
+
+def test_what_the_algorithm_does_not_exchange_does_not_exist() -> None:
+    plan = replace(PATH, exchanged=("turn",))
+    assert sent_by(plan, 0) == (Kind.STATE, Kind.ACTION, Kind.TURN, Kind.TURN_DONE, Kind.DONE)
+    assert Rules(plan).of(1, Kind.ADVANTAGE, 1) is None
+    assert Rules(PATH).of(1, Kind.ADVANTAGE, 1) is not None
+    # Nobody hears cost advantages, so a turn tells of no cost.
+    assert form(plan, Key(1, Kind.TURN, 1, 0, 0))[1] == (18 + 3,)
 
 
 @pytest.mark.parametrize(

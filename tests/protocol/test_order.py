@@ -99,3 +99,11 @@ def test_phases_are_the_longest_chain_of_waiting(order: str, seed: int) -> None:
 
 def test_a_fixed_order_on_a_path_takes_as_many_phases_as_agents() -> None:
     assert phases(plan_of(named_graph("path", 20), 1, "fixed"), 0) == 20
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_nobody_waits_where_nobody_tells_of_its_turn(order: str) -> None:
+    plan = replace(plan_of(named_graph("path", 9), 2, order), exchanged=("advantage", "slack"))
+    assert predecessors(plan, 3) == (frozenset(),) * 9
+    assert phases(plan, 3) == 1
+    assert sorted(turn_order(plan, 3)) == list(range(9))

@@ -1,0 +1,93 @@
+"""The table of algorithms: the rows of the design, what each exchanges, and what cannot go together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scalmarl.agents.algorithms import ALGORITHMS, Switches
+from scalmarl.launch.config import resolve
+from scalmarl.launch.errors import UsageProblem
+from scalmarl.launch.planning import make_plan
+from scalmarl.protocol.plan import Plan
+
+
+def plan_of(algo: str, *assignments: str, **flags: Any) -> Plan:
+    named = {"run.algo": algo, "run.agents": 4, "run.kappa": 1, "world.envs": 4, "world.steps": 4}
+    named |= {name.replace("__", "."): value for name, value in flags.items()}
+    return make_plan(*resolve(None, assignments, named)).plan
+
+
+def test_the_names_are_those_of_the_design() -> None:
+    assert list(ALGORITHMS) == [
+        "scal-mappo-l", "scal-mappo-l-printed", "scal-mappo-l-exact", "mappo-l", "macpo", "happo", "mappo", "ippo",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("algo", "exchanged", "heard", "reward"),
+    [
+        ("scal-mappo-l", ("advantage", "slack", "turn"), (0, 2), "local"),
+        ("scal-mappo-l-printed", (), (0, 2), "local"),
+        ("scal-mappo-l-exact", ("advantage", "slack", "turn"), (0, 2), "local"),
+        ("mappo-l", ("turn",), (0, 2, 3), "team"),
+        ("macpo", ("turn",), (0, 2, 3), "team"),
+        ("happo", ("turn",), (0, 2, 3), "team"),
+        ("mappo", (), (0, 2, 3), "team"),
+        ("ippo", (), (), "local"),
+    ],
+)
+def test_whom_each_hears_and_what_is_told(
+    algo: str, exchanged: tuple[str, ...], heard: tuple[int, ...], reward: str
+) -> None:
+    plan = plan_of(algo)
+    assert plan.exchanged == exchanged
+    assert plan.neighbours[1] == heard
+    assert plan.task.reward_mode == reward
+
+
+def test_switches_can_be_chosen_one_by_one() -> None:
+    plan = plan_of("scal-mappo-l", "learner.factor=none", "learner.radius=off")
+    assert plan.learner["factor"] == "none"
+    assert plan.learner["cost_terms"] == "neighbourhood"
+    assert plan.exchanged == ("advantage", "slack")
+    assert plan_of("scal-mappo-l", "learner.reward_terms=team").task.reward_mode == "team"
+
+
+def test_the_same_switches_make_the_same_run_by_whatever_name() -> None:
+    """Digests differ by the name alone; all that the processes read is equal."""
+    printed = plan_of("scal-mappo-l-printed")
+    by_hand = plan_of(
+        "scal-mappo-l",
+        "learner.factor=none",
+        "learner.cost_terms=own",
+        "learner.reward_terms=own",
+        "learner.radius=off",
+    )
+    assert replace(by_hand, run=0, config_hash="") == replace(printed, run=0, config_hash="")
+
+
+@pytest.mark.parametrize(
+    ("algo", "assignments", "reward", "words"),
+    [
+        ("mappo-l", (), "local", "needs the team's reward"),
+        ("scal-mappo-l-printed", ("learner.radius=ledger",), "local", "neighbours' slack"),
+        ("scal-mappo-l", ("learner.accept=true",), "local", "needs radius exact"),
+        ("macpo", ("learner.cost_terms=neighbourhood",), "team", "one constraint"),
+        ("scal-mappo-l-exact", ("learner.gamma=1.0",), "local", "gamma below 1"),
+        ("scal-mappo-l", ("learner.kl_min=0.5",), "local", "above learner.kl_max"),
+        ("mappol", (), "local", "did you mean 'mappo"),
+    ],
+)
+def test_what_cannot_go_together_is_named(algo: str, assignments: tuple[str, ...], reward: str, words: str) -> None:
+    with pytest.raises(UsageProblem) as problem:
+        plan_of(algo, *assignments, world__reward=reward)
+    assert words in f"{problem.value.what}; {problem.value.hint}"
+
+
+def test_every_algorithm_is_free_of_contradiction() -> None:
+    for algorithm in ALGORITHMS.values():
+        assert algorithm.switches.contradiction("team", 0.99) is None
+    assert Switches("none", "own", "own", "ledger").contradiction("local", 0.9)
