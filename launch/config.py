@@ -22,7 +22,7 @@ from scalmarl.launch.errors import UsageProblem
 SEEDS = 2**63
 """Every seed is smaller."""
 
-DEFAULT_ROUNDS = 140
+DEFAULT_ROUNDS = 120
 """About three minutes on two cores with the other defaults."""
 
 Positive = Annotated[int, Field(ge=1)]
@@ -59,9 +59,9 @@ class WorldConfig(Section):
     """The physics and its task."""
 
     task: str = Field("safe-manyant", description="task, NAME or NAME:PARTITION; see scalmarl env list")
-    envs: Positive = Field(64, description="copies of the world, stepped together")
+    envs: Positive = Field(32, description="copies of the world, stepped together")
     groups: Positive = Field(1, description="groups of copies stepped in turn, so that physics and policies overlap")
-    steps: Positive = Field(64, description="control steps of each copy per round")
+    steps: Positive = Field(128, description="control steps of each copy per round")
     horizon: Positive | None = Field(None, description="control steps of an episode; default: the task's")
     reward: str | None = Field(
         None, description="local (own share) or team (the team's to everybody); default: the task's"
@@ -105,12 +105,12 @@ class LearnerConfig(Section):
     policy_lr: Rate = Field(1e-3, description="Adam step size of the policy")
     critic_lr: Rate = Field(1e-3, description="Adam step size of every critic")
     policy_epochs: Positive = Field(5, description="passes over the round's samples per turn")
-    critic_epochs: Positive = Field(3, description="passes over the round's samples per critic")
+    critic_epochs: Positive = Field(5, description="passes over the round's samples per critic")
     minibatches: Positive = Field(4, description="minibatches per pass")
     clip: Rate = Field(0.2, description="epsilon of the clipped ratio (Eq. 20)")
     kl_max: Rate = Field(0.02, description="largest mean KL of one turn, nats; a step beyond it is taken back")
     kl_min: float = Field(
-        0.002, ge=0, description="least radius that the ledger leaves; where it binds, the ledger's promise is void"
+        0.005, ge=0, description="least radius that the ledger leaves; where it binds, the ledger's promise is void"
     )
     truncation_error: float = Field(0.0, ge=0, description="what the gain must exceed in the accept test")
     cg_iterations: Positive = Field(10, description="conjugate-gradient iterations of macpo's step")
