@@ -8,7 +8,7 @@ normalisers and optimisers. What others published comes in as arguments. Equatio
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,25 +16,19 @@ import torch
 from numpy.typing import NDArray
 
 from scalmarl.agents import multiplier
-from scalmarl.agents.advantages import gae, standardise
+from scalmarl.agents.advantages import gae
 from scalmarl.agents.critics import Regression, explained_variance
+from scalmarl.agents.hearing import Hearing
 from scalmarl.agents.learner_state import Networks, load_state, save_state
-from scalmarl.agents.ledger import Bounds, allowances, moved_sensitivity, told_step
+from scalmarl.agents.ledger import moved_sensitivity, told_step
 from scalmarl.agents.networks import QuickMean, first_layer, last_layer
 from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale_last_layer
-from scalmarl.agents.policy_update import (
-    Batch,
-    ClippedTurn,
-    Outcome,
-    mixed_advantage,
-    predecessor_factor,
-    theorem_price,
-)
+from scalmarl.agents.policy_update import Batch, ClippedTurn, Outcome, mixed_advantage, theorem_price
 from scalmarl.agents.rollout import Rollout
 from scalmarl.agents.settings import LearnerSettings
 from scalmarl.agents.trust_region import Constraint, TrustRegionTurn
 from scalmarl.protocol.keys import process_name
-from scalmarl.protocol.kinds import Value, turn_surrogates
+from scalmarl.protocol.kinds import Value
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.streams import Purpose, stream
 
@@ -165,85 +159,41 @@ class Learner:
         self, advantages: Mapping[int, Value], slacks: Mapping[int, Value], turns: Mapping[int, Value]
     ) -> Iterator[None]:
         """The policy's step on what the algorithm lets count, times the predecessors' ratios, inside the bounds."""
-        plan, settings, valid = self._plan, self._settings, self._rollout.valid
-
-        def heard(h: int, signal: int) -> NDArray[np.float64]:
-            advantage: NDArray[np.float64] = advantages[h][signal].reshape(valid.shape).astype(np.float64)
-            return advantage
-
-        summed = sorted(advantages) if settings.reward_terms == "neighbourhood" else [self._me]
-        rewards = [heard(h, 0) for h in summed]
-        factor = self._factor(turns)
-        batch = self._batch(
-            np.sum(rewards, axis=0), {(h, j): heard(h, 1 + j).reshape(-1) for h, j in turn_surrogates(plan, self._me)}
-        )
-        policy, optimiser, bounds = self._own.policy, self._own.policy_optimiser, self._bounds(slacks, turns)
-        if settings.update == "trust_region":
-            gain = standardise(np.sum(rewards, axis=0), valid).reshape(-1) * factor
-            constraint = self._constraint(heard, factor)
-            step = TrustRegionTurn(policy, optimiser, batch, bounds, settings)
-            yield from step.improve(self._signal(gain), constraint)
-            self._outcome = step.outcome()
-        else:
-            costs = [
-                (float(slacks[h][j, 2]), heard(h, 1 + j))
-                for h in self._charged(advantages)
-                for j in range(plan.costs(h))
-            ]
-            gain = mixed_advantage(rewards, costs, valid, settings.cost_std_floor).reshape(-1) * factor
-            turn = ClippedTurn(policy, optimiser, batch, bounds, settings)
-            yield from turn.improve(
-                self._signal(gain), self._minibatches(Purpose.POLICY_MINIBATCHES, settings.policy_epochs)
-            )
-            self._outcome = turn.outcome()
-
-    def _charged(self, advantages: Mapping[int, Value]) -> list[int]:
-        """The agents whose costs the mixed advantage charges."""
-        if self._settings.cost_terms == "none":
-            return []
-        # A cost that everybody is given a copy of is charged once, by its owner.
-        shared = self._plan.task.cost_mode != "local"
-        return [self._me] if shared or self._settings.cost_terms == "own" else sorted(advantages)
-
-    def _factor(self, turns: Mapping[int, Value]) -> NDArray[np.float64]:
-        """Product of the predecessors' ratios ``[B]``, or ones."""
-        samples, settings = self._plan.samples, self._settings
-        counted = sorted(turns) if settings.factor == "neighbourhood" else []
-        log_ratios = [turns[h][:samples].astype(np.float64) for h in counted]
-        return predecessor_factor(log_ratios, settings.log_factor_limit, samples)
-
-    def _signal(self, advantage: NDArray[np.float64]) -> torch.Tensor:
-        self._require_finite("its mixed advantage, made of what its neighbourhood published,", advantage)
-        return torch.from_numpy(advantage.astype(np.float32))
-
-    def _batch(self, rewards: NDArray[np.float64], costs: dict[tuple[int, int], NDArray[np.float64]]) -> Batch:
-        samples, rollout = self._plan.samples, self._rollout
-        return Batch(
-            self._inputs[:-1].reshape(samples, -1),
-            torch.from_numpy(rollout.actions.reshape(samples, -1)),
+        settings, rollout, own = self._settings, self._rollout, self._own
+        heard = Hearing(self._plan, self._me, settings, rollout.valid, advantages, slacks, turns)
+        rewards = heard.rewards()
+        batch = Batch(
+            self._inputs[:-1].reshape(self._plan.samples, -1),
+            torch.from_numpy(rollout.actions.reshape(self._plan.samples, -1)),
             torch.from_numpy(rollout.valid.reshape(-1).astype(np.float32)),
-            rewards.reshape(-1),
-            costs,
+            np.sum(rewards, axis=0).reshape(-1),
+            heard.costs(),
         )
+        parts = (own.policy, own.policy_optimiser, batch, heard.bounds(), settings)
+        costs = heard.charged_costs() if settings.update == "clip" else []
+        gain = mixed_advantage(rewards, costs, rollout.valid, settings.cost_std_floor).reshape(-1) * heard.factor()
+        turn: ClippedTurn | TrustRegionTurn
+        if settings.update == "clip":
+            turn = ClippedTurn(*parts)
+            minibatches = self._minibatches(Purpose.POLICY_MINIBATCHES, settings.policy_epochs)
+            yield from turn.improve(self._signal(gain), minibatches)
+        else:
+            turn = TrustRegionTurn(*parts)
+            yield from turn.improve(self._signal(gain), self._constraint(heard))
+        self._outcome = turn.outcome()
 
-    def _bounds(self, slacks: Mapping[int, Value], turns: Mapping[int, Value]) -> Bounds:
-        settings = self._settings
-        if settings.radius == "off":
-            return Bounds(settings.kl_max, settings.kl_min)
-        gamma = settings.gamma if settings.radius == "exact" else None
-        return Bounds(settings.kl_max, settings.kl_min, tuple(allowances(self._plan, self._me, slacks, turns, gamma)))
-
-    def _constraint(
-        self, heard: Callable[[int, int], NDArray[np.float64]], factor: NDArray[np.float64]
-    ) -> Constraint | None:
+    def _constraint(self, heard: Hearing) -> Constraint | None:
         """The own cost that is furthest above its limit, relative to the limit."""
         if self._settings.cost_terms == "none" or not self._limits:
             return None
         excess = [j_now - c for j_now, c in zip(self._figures["cost_estimate"], self._limits)]
         worst = max(range(len(excess)), key=lambda j: excess[j] / max(self._limits[j], 1.0))
-        valid, advantage = self._rollout.valid, heard(self._me, 1 + worst)
-        centred = np.where(valid, advantage - advantage[valid].mean() if valid.any() else 0.0, 0.0)
-        return Constraint(self._signal(centred.reshape(-1) * factor), excess[worst] / self._plan.task.horizon)
+        centred = self._signal(heard.centred_cost(worst) * heard.factor())
+        return Constraint(centred, excess[worst] / self._plan.task.horizon)
+
+    def _signal(self, advantage: NDArray[np.float64]) -> torch.Tensor:
+        self._require_finite("its mixed advantage, made of what its neighbourhood published,", advantage)
+        return torch.from_numpy(advantage.astype(np.float32))
 
     def turn(self) -> Value:
         """Log-ratios, mean and largest KL, and what this turn does to the heard rewards and to each heard cost."""
