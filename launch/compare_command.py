@@ -22,6 +22,7 @@ from scalmarl.launch.starting import require_linux
 from scalmarl.launch.stop_requests import StopRequests
 from scalmarl.launch.voice import Patient, console, shell_words
 
+WIDE = 160
 _UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
 _FLAGS = {
     "task": "world.task", "agents": "run.agents", "reward": "world.reward", "cost": "world.cost",
@@ -146,7 +147,11 @@ def _report(grid: Grid, window: float, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.document()))
     else:
-        console().print(report.table())
+        out = console()
+        if not out.is_terminal:
+            # Where no terminal sets the width, nothing needs to be folded.
+            out.width = WIDE
+        out.print(report.table())
     for line in said:
         Patient(stderr=True).print(line, soft_wrap=True)
 

@@ -263,8 +263,11 @@ def _new(path: Path, asked: Asked, named: dict[str, Any]) -> Grid:
 
 def _check_same(stored: Grid, asked: Asked, named: dict[str, Any]) -> None:
     before = flat(stored.settings)
-    other = [f"{name} is {before[name]!r} there, {value!r} here" for name, value in named.items()
-             if before[name] != value]  # fmt: skip
+    other = [
+        f"{name} is {'the default' if before[name] is None else repr(before[name])} there, {value!r} here"
+        for name, value in named.items()
+        if before[name] != value
+    ]
     if asked.env_steps is not None and asked.env_steps < stored.env_steps:
         other.append(f"--env-steps is {stored.env_steps:,} there, only {asked.env_steps:,} here")
     if other:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from scalmarl.launch.comparison import SCHEMA, Cell, Grid
@@ -25,9 +26,13 @@ from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.task import TaskSpec
 
 HEADINGS = {
-    "return": "return", "cost": "cost", "largest_cost": "largest cost", "violation_rate": "violations",
-    "distance": "distance", "bytes_agent_round": "bytes/agent", "wall_s": "wall time",
+    "return": "return", "cost": "cost", "largest_cost": "largest cost", "violation_rate": "violations %",
+    "distance": "distance m", "bytes_agent_round": "bytes/agent", "wall_s": "wall time",
 }  # fmt: skip
+WITHOUT_INTERVAL = ("bytes_agent_round", "wall_s")
+"""The document has theirs as well."""
+
+PICTURE = "![Return and cost against environment steps: mean and range over seeds](report.png)"
 
 
 def require_scipy() -> None:
@@ -49,29 +54,22 @@ class Report:
         self.groups = self._groups()
 
     def _row(self, cell: Cell) -> dict[str, Any]:
-        run, row = self._grid.run(cell), {"cell": cell.name, "algorithm": cell.algorithm, "kappa": cell.sight}
-        row |= {
-            "seed": cell.seed,
-            "state": "not started",
-            "rounds": 0,
-            "limits": None,
-            "reward": None,
-            "cost_mode": None,
-        }
+        run = self._grid.run(cell)
+        row: dict[str, Any] = {
+            "cell": cell.name, "algorithm": cell.algorithm, "kappa": cell.sight, "seed": cell.seed,
+            "state": "not started", "rounds": 0, "limits": None, "reward": None, "cost_mode": None,
+        }  # fmt: skip
         try:
             how, row["rounds"] = standing(self._grid, cell)
             if how == "new":
                 return row | dict.fromkeys(MEASURES)
             row["state"] = {"begun": "unfinished", "live": "running"}.get(how, how)
-            task, state = read_plan(run).task, run.read_state()
+            task, versions = read_plan(run).task, run.read_state().get("versions")
             self._lines[cell], self._tasks[cell] = read_lines(run.metrics), task
-            row |= {
-                "reward": task.reward_mode,
-                "cost_mode": task.cost_mode,
-                "limits": [list(x) for x in task.cost_limits],
-            }
-            if state.get("versions") and state["versions"] not in self.versions:
-                self.versions.append(state["versions"])
+            limits = [list(own) for own in task.cost_limits]
+            row |= {"reward": task.reward_mode, "cost_mode": task.cost_mode, "limits": limits}
+            if versions and versions not in self.versions:
+                self.versions.append(versions)
         except UserProblem as problem:
             return row | {"state": f"unreadable: {problem.what}"} | dict.fromkeys(MEASURES)
         if how != "finished":
@@ -103,14 +101,15 @@ class Report:
 
     def title(self) -> str:
         """Task, limit, steps and window in a line."""
+        rounds = self._grid.rounds
+        return f"{self._subject()}, last {window_rounds(rounds, self._window)} of {rounds} rounds"
+
+    def _subject(self) -> str:
         task = next(iter(self._tasks.values()), None)
         label = task.label if task else self._grid.settings.world.task
-        limits, rounds = self.limits(), self._grid.rounds
+        limits = self.limits()
         limit = " to ".join(f"{x:g}" for x in sorted({limits[0], limits[-1]})) if limits else "-"
-        return (
-            f"{label}, limit {limit} per episode, {self._grid.env_steps:,} environment steps, "
-            f"last {window_rounds(rounds, self._window)} of {rounds} rounds"
-        )
+        return f"{label}, limit {limit} per episode, {self._grid.env_steps:,} environment steps"
 
     def finished(self) -> int:
         """How many cells are."""
@@ -130,9 +129,13 @@ class Report:
 
     def table(self) -> Table:
         """One line per algorithm and kappa: interquartile mean, and the interval below it."""
-        table = Table(title=f"{self.title()}\ninterquartile mean over seeds, [95 % bootstrap interval]")
+        table = Table(
+            title=f"{self.title()}\ninterquartile mean over seeds, [95 % bootstrap interval]", box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )  # fmt: skip
         for name in ("algorithm", "kappa", "seeds", *HEADINGS.values()):
-            table.add_column(name, justify="left" if name == "algorithm" else "right")
+            first = name == "algorithm"
+            table.add_column(name, justify="left" if first else "right", overflow="fold", no_wrap=first)
         for group in self.groups:
             figures = ["\n".join(self._words(group, name)) for name in HEADINGS]
             table.add_row(group["algorithm"], group["kappa"], _seeds(group), *figures)
@@ -142,6 +145,8 @@ class Report:
         found = group["measures"][name]
         if found["iqm"] is None:
             return ("-",)
+        if name in WITHOUT_INTERVAL:
+            return (_figure(name, found["iqm"]),)
         if found["low"] is None:
             return (_figure(name, found["iqm"]), "[-]")
         return (_figure(name, found["iqm"]), f"[{_figure(name, found['low'])}, {_figure(name, found['high'])}]")
@@ -161,11 +166,7 @@ class Report:
         parts = [
             f"# {self.title()}",
             _markdown_table(heads, body),
-            *(
-                ["![Return and cost against environment steps: mean and range over seeds](report.png)"]
-                if picture
-                else []
-            ),
+            *([PICTURE] if picture else []),
             self._how(),
             "## The runs\n\n" + _markdown_table(["run", "state", "rounds", *HEADINGS.values()], runs),
             self._again(),
@@ -174,10 +175,11 @@ class Report:
 
     def _how(self) -> str:
         meanings = "\n".join(f"- *{head}*: {MEASURES[name]}" for name, head in HEADINGS.items())
+        rounds = self._grid.rounds
         return (
-            f"## How it is measured\n\n{self.finished()} of {len(self.rows)} runs are finished; only those count. Every "
-            f"figure but the wall time is taken over the last {window_rounds(self._grid.rounds, self._window)} of "
-            f"{self._grid.rounds} rounds; figures of episodes are means over the episodes that ended in them. Over "
+            f"## How it is measured\n\n{self.finished()} of {len(self.rows)} runs are finished; only those count. "
+            "Every figure but the wall time is taken over the last "
+            f"{window_rounds(rounds, self._window)} of {rounds} rounds; figures of episodes are means over the episodes that ended in them. Over "
             "seeds: the interquartile mean (of fewer than four seeds that is the mean), and in brackets the 95 % "
             "percentile bootstrap interval, from three seeds on. With three seeds that interval lies between the least "
             f"and the largest of three numbers: read it as a range.\n\n{meanings}"
@@ -205,7 +207,7 @@ class Report:
             Curves(f"{group['algorithm']}, kappa {group['kappa']}", self._lines_of(group)) for group in self.groups
         ]
         curves = [curve for curve in curves if curve.runs]
-        made = bool(curves) and draw(path / "report.png", curves, self._grid.env_steps, self.limits(), self.title())
+        made = bool(curves) and draw(path / "report.png", curves, self._grid.env_steps, self.limits(), self._subject())
         write_durably(path / "report.md", self.markdown(made).encode())
         write_durably(path / "report.json", json.dumps(self.document(), indent=1).encode())
         names = ["report.md", "report.json", *(["report.png"] if made else [])]
@@ -230,7 +232,7 @@ def _figure(name: str, value: float | None) -> str:
     if value is None:
         return "-"
     if name == "violation_rate":
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:.1f}"
     if name.startswith("bytes"):
         return bytes_text(value)
     if name == "wall_s":
