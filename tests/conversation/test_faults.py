@@ -31,6 +31,8 @@ SHAPES: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "ring-serial-groups": ("ring", 4, 1, {"rounds": 2, "steps": 2, "groups": 2, "schedule": "serial"}),
     "path-far-permutation": ("path", 5, 2, {"rounds": 2, "steps": 2, "order": "permutation"}),
     "alone": ("path", 2, 0, {"rounds": 4, "steps": 3}),
+    "only-turns-are-told": ("complete", 3, 1, {"rounds": 2, "steps": 2, "exchanged": ("turn",)}),
+    "only-states-are-told": ("path", 4, 1, {"rounds": 2, "steps": 2, "exchanged": ()}),
 }
 STORM = replace(ALL_FAULTS, until=1.5)
 WrapBody = Callable[[Body, int, Plan], Body]
