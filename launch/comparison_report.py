@@ -180,8 +180,9 @@ class Report:
             f"## How it is measured\n\n{self.finished()} of {len(self.rows)} runs are finished; only those "
             "count. Every figure but the wall time is taken over the last "
             f"{window_rounds(rounds, self._window)} of {rounds} rounds; figures of episodes are means "
-            "over the episodes that ended in them. Over seeds: the interquartile mean (of fewer than four seeds that is "
-            "the mean), and in brackets the 95 % percentile bootstrap interval, from three seeds on. With three seeds that interval lies between the least "
+            "over the episodes that ended in them. Over seeds: the interquartile mean (of fewer than four seeds that "
+            "is the mean), and in brackets the 95 % percentile bootstrap interval, from three seeds on. With three "
+            "seeds that interval lies between the least "
             f"and the largest of three numbers: read it as a range.\n\n{meanings}"
         )
 
