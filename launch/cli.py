@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from scalmarl import __version__
-from scalmarl.launch import bench_command, reading
+from scalmarl.launch import bench_command, compare_command, reading
 from scalmarl.launch.config import ALGORITHMS, Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
@@ -180,5 +180,6 @@ def stop(run_path: Path | None, wait: bool) -> None:
 
 reading.add_to(main, run_option, json_option, guarded)
 main.add_command(bench_command.bench)
+main.add_command(compare_command.compare)
 main.add_command(doctor_command)
 main.add_command(env)

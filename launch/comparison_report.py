@@ -1,0 +1,256 @@
+"""What a comparison says: per run and over seeds, on a terminal, as Markdown, as JSON, and as a picture."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from scalmarl.launch.comparison import SCHEMA, Cell, Grid
+from scalmarl.launch.comparison_figure import Curves, draw
+from scalmarl.launch.comparison_run import duration_words, standing
+from scalmarl.launch.comparison_statistics import MEASURES, measure, over_seeds, window_rounds
+from scalmarl.launch.errors import MachineNotFit, UserProblem
+from scalmarl.launch.records import read_lines
+from scalmarl.launch.run_directory import read_plan
+from scalmarl.launch.summary import bytes_text
+from scalmarl.launch.voice import shell_words
+from scalmarl.protocol.files import write_durably
+from scalmarl.protocol.task import TaskSpec
+
+HEADINGS = {
+    "return": "return", "cost": "cost", "largest_cost": "largest cost", "violation_rate": "violations %",
+    "distance": "distance m", "bytes_agent_round": "bytes/agent", "wall_s": "wall time",
+}  # fmt: skip
+WITHOUT_INTERVAL = ("bytes_agent_round", "wall_s")
+"""The document has theirs as well."""
+
+PICTURE = "![Return and cost against environment steps: mean and range over seeds](report.png)"
+
+
+def require_scipy() -> None:
+    """Raise ``MachineNotFit`` before hours are spent on runs that could not be reported."""
+    if find_spec("scipy") is None:
+        raise MachineNotFit("compare needs scipy for its statistics", "pip install 'scalmarl[plot]'")
+
+
+class Report:
+    """The figures of a grid as it stands."""
+
+    def __init__(self, grid: Grid, window: float) -> None:
+        require_scipy()
+        self._grid, self._window = grid, window
+        self._lines: dict[Cell, list[dict[str, Any]]] = {}
+        self._tasks: dict[Cell, TaskSpec] = {}
+        self.versions: list[dict[str, Any]] = []
+        self.rows = [self._row(cell) for cell in grid.cells()]
+        self.groups = self._groups()
+
+    def _row(self, cell: Cell) -> dict[str, Any]:
+        run = self._grid.run(cell)
+        row: dict[str, Any] = {
+            "cell": cell.name, "algorithm": cell.algorithm, "kappa": cell.sight, "seed": cell.seed,
+            "state": "not started", "rounds": 0, "limits": None, "reward": None, "cost_mode": None,
+        }  # fmt: skip
+        try:
+            how, row["rounds"] = standing(self._grid, cell)
+            if how == "new":
+                return row | dict.fromkeys(MEASURES)
+            row["state"] = {"begun": "unfinished", "live": "running"}.get(how, how)
+            task, versions = read_plan(run).task, run.read_state().get("versions")
+            self._lines[cell], self._tasks[cell] = read_lines(run.metrics), task
+            limits = [list(own) for own in task.cost_limits]
+            row |= {"reward": task.reward_mode, "cost_mode": task.cost_mode, "limits": limits}
+            if versions and versions not in self.versions:
+                self.versions.append(versions)
+        except UserProblem as problem:
+            return row | {"state": f"unreadable: {problem.what}"} | dict.fromkeys(MEASURES)
+        if how != "finished":
+            return row | dict.fromkeys(MEASURES)
+        return row | measure(self._lines[cell], self._grid.rounds, self._window)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """One per algorithm and kappa; only finished runs count."""
+        groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in self.rows:
+            groups.setdefault((row["algorithm"], row["kappa"]), []).append(row)
+        found = []
+        for (algorithm, kappa), rows in groups.items():
+            finished = [row for row in rows if row["state"] == "finished"]
+            found.append(
+                {
+                    "algorithm": algorithm, "kappa": kappa, "seeds": [row["seed"] for row in finished],
+                    "asked": len(rows), "reward": finished[0]["reward"] if finished else None,
+                    "measures": {name: over_seeds([row[name] for row in finished]) for name in MEASURES},
+                }
+            )  # fmt: skip
+        return found
+
+    # ---- what is common to all ----
+
+    def limits(self) -> list[float]:
+        """Every limit that an agent has, ascending."""
+        return sorted({limit for task in self._tasks.values() for own in task.cost_limits for limit in own})
+
+    def title(self) -> str:
+        """Task, limit, steps and window in a line."""
+        rounds = self._grid.rounds
+        return f"{self._subject()}, last {window_rounds(rounds, self._window)} of {rounds} rounds"
+
+    def _subject(self) -> str:
+        task = next(iter(self._tasks.values()), None)
+        label = task.label if task else self._grid.settings.world.task
+        limits = self.limits()
+        limit = " to ".join(f"{x:g}" for x in sorted({limits[0], limits[-1]})) if limits else "-"
+        return f"{label}, limit {limit} per episode, {self._grid.env_steps:,} environment steps"
+
+    def finished(self) -> int:
+        """How many cells are."""
+        return sum(row["state"] == "finished" for row in self.rows)
+
+    def document(self) -> dict[str, Any]:
+        """For ``--json`` and ``report.json``."""
+        return {
+            "schema": SCHEMA, "title": self.title(), "directory": str(self._grid.path),
+            "finished": self.finished(), "cells_asked": len(self.rows), "env_steps": self._grid.env_steps,
+            "rounds": self._grid.rounds, "window_rounds": window_rounds(self._grid.rounds, self._window),
+            "measures": MEASURES, "groups": self.groups, "cells": self.rows, "commands": list(self._grid.commands),
+            "versions": self.versions, "hardware": hardware(),
+        }  # fmt: skip
+
+    # ---- for people ----
+
+    def table(self) -> Table:
+        """One line per algorithm and kappa: interquartile mean, and the interval below it."""
+        table = Table(
+            title=f"{self.title()}\ninterquartile mean over seeds, [95 % bootstrap interval]", box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )  # fmt: skip
+        for name in ("algorithm", "kappa", "seeds", *HEADINGS.values()):
+            first = name == "algorithm"
+            table.add_column(name, justify="left" if first else "right", overflow="fold", no_wrap=first)
+        for group in self.groups:
+            figures = ["\n".join(self._words(group, name)) for name in HEADINGS]
+            table.add_row(group["algorithm"], group["kappa"], _seeds(group), *figures)
+        return table
+
+    def _words(self, group: dict[str, Any], name: str) -> tuple[str, ...]:
+        found = group["measures"][name]
+        if found["iqm"] is None:
+            return ("-",)
+        if name in WITHOUT_INTERVAL:
+            return (_figure(name, found["iqm"]),)
+        if found["low"] is None:
+            return (_figure(name, found["iqm"]), "[-]")
+        return (_figure(name, found["iqm"]), f"[{_figure(name, found['low'])}, {_figure(name, found['high'])}]")
+
+    def markdown(self, picture: bool) -> str:
+        """``report.md``."""
+        heads = ["algorithm", "kappa", "reward", "seeds", *HEADINGS.values()]
+        body = [
+            [group["algorithm"], group["kappa"], group["reward"] or "-", _seeds(group),
+             *(" ".join(self._words(group, name)) for name in HEADINGS)]
+            for group in self.groups
+        ]  # fmt: skip
+        runs = [
+            [f"`{row['cell']}`", row["state"], f"{row['rounds']}", *(_figure(name, row[name]) for name in HEADINGS)]
+            for row in self.rows
+        ]
+        parts = [
+            f"# {self.title()}",
+            _markdown_table(heads, body),
+            *([PICTURE] if picture else []),
+            self._how(),
+            "## The runs\n\n" + _markdown_table(["run", "state", "rounds", *HEADINGS.values()], runs),
+            self._again(),
+        ]
+        return "\n\n".join(parts) + "\n"
+
+    def _how(self) -> str:
+        meanings = "\n".join(f"- *{head}*: {MEASURES[name]}" for name, head in HEADINGS.items())
+        rounds = self._grid.rounds
+        return (
+            f"## How it is measured\n\n{self.finished()} of {len(self.rows)} runs are finished; only those "
+            "count. Every figure but the wall time is taken over the last "
+            f"{window_rounds(rounds, self._window)} of {rounds} rounds; figures of episodes are means over the "
+            "episodes that ended in them. Over seeds: the interquartile mean (of fewer than four seeds that is the "
+            "mean), and in brackets the 95 % percentile bootstrap interval, from three seeds on. With three seeds it "
+            f"lies between the least and the largest of three numbers: read it as a range.\n\n{meanings}"
+        )
+
+    def _again(self) -> str:
+        cells = {row["cell"]: row for row in self.rows}
+        one = next(cell for cell in self._grid.cells() if cell.name in cells)
+        commands = "\n".join(self._grid.commands) or shell_words("scalmarl", "compare", self._grid.path)
+        versions = "; ".join(
+            ", ".join(f"{name} {value}" for name, value in some.items()) for some in self.versions
+        ) or "-"  # fmt: skip
+        mixed = " **The runs were made with different versions.**" if len(self.versions) > 1 else ""
+        return (
+            f"## To make it again\n\n```bash\n{commands}\n```\n\nEach run is a launch of its own, for example:\n\n"
+            f"```bash\n{shell_words('scalmarl', *self._grid.launch_words(one))}\n```\n\n"
+            f"Seeds {', '.join(map(str, self._grid.seeds))}. Versions: {versions}.{mixed} Hardware of this report: "
+            f"{hardware()}."
+        )
+
+    def write(self) -> list[str]:
+        """``report.md``, ``report.json`` and ``report.png``; returns what to say about it. Raises ``OSError``."""
+        path = self._grid.path
+        curves = [
+            Curves(f"{group['algorithm']}, kappa {group['kappa']}", self._lines_of(group)) for group in self.groups
+        ]
+        curves = [curve for curve in curves if curve.runs]
+        made = bool(curves) and draw(path / "report.png", curves, self._grid.env_steps, self.limits(), self._subject())
+        write_durably(path / "report.md", self.markdown(made).encode())
+        write_durably(path / "report.json", json.dumps(self.document(), indent=1).encode())
+        names = ["report.md", "report.json", *(["report.png"] if made else [])]
+        said = [f"written: {', '.join(str(path / name) for name in names)}"]
+        if curves and not made:
+            said.append("no picture: matplotlib is not installed; pip install 'scalmarl[plot]'")
+        return said
+
+    def _lines_of(self, group: dict[str, Any]) -> list[list[dict[str, Any]]]:
+        return [
+            lines for cell, lines in self._lines.items()
+            if (cell.algorithm, cell.sight) == (group["algorithm"], group["kappa"]) and lines
+        ]  # fmt: skip
+
+
+def _seeds(group: dict[str, Any]) -> str:
+    done = len(group["seeds"])
+    return str(done) if done == group["asked"] else f"{done} of {group['asked']}"
+
+
+def _figure(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if name == "violation_rate":
+        return f"{100 * value:.1f}"
+    if name.startswith("bytes"):
+        return bytes_text(value)
+    if name == "wall_s":
+        return duration_words(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def hardware() -> str:
+    """Processor and number of cores of this machine."""
+    model = platform.machine()
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        model = next((x.partition(":")[2].strip() for x in text.splitlines() if x.startswith("model name")), model)
+    except OSError:
+        pass
+    return f"{os.cpu_count()} cores, {model}"

@@ -1,0 +1,135 @@
+"""The figures of a comparison: one run over its last rounds, and runs that differ in nothing but their seed.
+
+No file and no clock here: lines of ``metrics.jsonl`` go in, numbers come out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalmarl.launch.summary import each_cost
+
+LEAST_WINDOW = 10
+"""No window is shorter than so many rounds."""
+RESAMPLES = 9999
+SEEDS_FOR_AN_INTERVAL = 3
+MEASURES = {
+    "return": "team return per episode",
+    "cost": "cost per episode, mean over agents",
+    "largest_cost": "cost per episode of the agent that has the largest",
+    "violation_rate": "share of (agent, round) pairs whose mean episode cost is above the agent's limit",
+    "distance": "metres per episode",
+    "bytes_agent_round": "wire bytes that an agent sends in a round",
+    "bytes_env_step": "wire bytes that all agents together send per environment step",
+    "wall_s": "seconds of all rounds together",
+}
+"""What is measured of a run, and its meaning."""
+
+
+def window_rounds(rounds: int, share: float) -> int:
+    """The length of the final window: a share of the rounds, at least ten, at most all."""
+    return min(rounds, max(LEAST_WINDOW, math.ceil(share * rounds - 1e-9)))
+
+
+def final_window(lines: Iterable[dict[str, Any]], rounds: int, share: float) -> list[dict[str, Any]]:
+    """The lines of the last rounds of ``rounds``; lost lines leave a gap, they do not lengthen the window."""
+    first = rounds - window_rounds(rounds, share)
+    return [line for line in lines if first <= line["round"] < rounds]
+
+
+def episode_mean(lines: Iterable[dict[str, Any]], name: str) -> float | None:
+    """Mean over episodes of a figure; rounds in which none ended have none."""
+    pairs = [(line[name], line["episodes"]) for line in lines if line[name] is not None and line["episodes"]]
+    weight = sum(count for _, count in pairs)
+    return sum(value * count for value, count in pairs) / weight if weight else None
+
+
+def agent_costs(lines: Iterable[dict[str, Any]]) -> list[list[float]]:
+    """Mean cost per episode of every agent, a list of its costs each; empty where no episode ended."""
+    ended = [line for line in lines if line["cost_agent"] is not None and line["episodes"]]
+    weight = sum(line["episodes"] for line in ended)
+    sums: list[list[float]] = []
+    for line in ended:
+        now = [[cost * line["episodes"] for cost in each_cost(costs)] for costs in line["cost_agent"]]
+        sums = [[a + b for a, b in zip(*pair)] for pair in zip(sums, now)] if sums else now
+    return [[total / weight for total in own] for own in sums]
+
+
+def violation_rate(lines: Iterable[dict[str, Any]]) -> float | None:
+    """Share of (agent, round) pairs in which any of the agent's mean episode costs is above its limit."""
+    pairs = [
+        any(cost > limit for cost, limit in zip(each_cost(costs), each_cost(limits)))
+        for line in lines
+        if line["cost_agent"] is not None
+        for costs, limits in zip(line["cost_agent"], line["cost_limit"])
+    ]
+    return sum(pairs) / len(pairs) if pairs else None
+
+
+def measure(lines: Sequence[dict[str, Any]], rounds: int, share: float) -> dict[str, float | None]:
+    """``MEASURES`` of one run of so many rounds; ``None`` where no episode ended in the window."""
+    last = final_window(lines, rounds, share)
+    costs = [cost for own in agent_costs(last) for cost in own]
+    sent = [sum(line["bytes_agent"]) for line in last]
+    steps = [line["env_steps"] / (line["round"] + 1) for line in last]
+    return {
+        "return": episode_mean(last, "return_team"),
+        "cost": sum(costs) / len(costs) if costs else None,
+        "largest_cost": max(costs, default=None),
+        "violation_rate": violation_rate(last),
+        "distance": episode_mean(last, "distance"),
+        "bytes_agent_round": sum(sent) / (len(last) * len(last[0]["bytes_agent"])) if last else None,
+        "bytes_env_step": sum(sent) / sum(steps) if last else None,
+        "wall_s": sum(line["wall_s"] for line in lines if line["round"] < rounds),
+    }
+
+
+def interquartile_mean(values: Any, axis: int = -1) -> Any:
+    """Mean without the lowest and the highest quarter; of fewer than four values the mean of all."""
+    from scipy.stats import trim_mean
+
+    return trim_mean(values, 0.25, axis=axis)
+
+
+def over_seeds(values: Sequence[float | None]) -> dict[str, Any]:
+    """``iqm`` and the 95 % percentile bootstrap interval ``low`` to ``high`` (``None`` with fewer than three)."""
+    known = np.array([value for value in values if value is not None], dtype=float)
+    found: dict[str, Any] = {"values": list(values), "iqm": None, "low": None, "high": None}
+    if known.size:
+        found["iqm"] = float(interquartile_mean(known))
+    if known.size >= SEEDS_FOR_AN_INTERVAL:
+        from scipy.stats import bootstrap
+
+        interval = bootstrap(
+            (known,), interquartile_mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+        ).confidence_interval
+        found["low"], found["high"] = float(interval.low), float(interval.high)
+    return found
+
+
+def binned(lines: Iterable[dict[str, Any]], name: str, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A curve for a figure: means over the episodes that ended between two edges of environment steps, else NaN.
+
+    ``name``: ``return_team``, or ``cost`` (mean over agents) and ``largest_cost`` (of the agent that has the largest
+    in that bin).
+    """
+    bins: list[list[dict[str, Any]]] = [[] for _ in edges[1:]]
+    for line in lines:
+        at = int(np.searchsorted(edges, line["env_steps"], side="left")) - 1
+        if 0 <= at < len(bins):
+            bins[at].append(line)
+    curve = np.full(len(bins), np.nan)
+    for at, some in enumerate(bins):
+        if name in ("cost", "largest_cost"):
+            costs = [cost for own in agent_costs(some) for cost in own]
+            if costs:
+                curve[at] = max(costs) if name == "largest_cost" else sum(costs) / len(costs)
+        else:
+            value = episode_mean(some, name)
+            curve[at] = np.nan if value is None else value
+    return curve
