@@ -179,18 +179,10 @@ class Report:
         return (
             f"## How it is measured\n\n{self.finished()} of {len(self.rows)} runs are finished; only those "
             "count. Every figure but the wall time is taken over the last "
-<<<<<<< HEAD
-            f"{window_rounds(rounds, self._window)} of {rounds} rounds; figures of episodes are means "
-            "over the episodes that ended in them. Over seeds: the interquartile mean (of fewer than four seeds that "
-            "is the mean), and in brackets the 95 % percentile bootstrap interval, from three seeds on. With three "
-            "seeds that interval lies between the least "
-            f"and the largest of three numbers: read it as a range.\n\n{meanings}"
-=======
             f"{window_rounds(rounds, self._window)} of {rounds} rounds; figures of episodes are means over the "
             "episodes that ended in them. Over seeds: the interquartile mean (of fewer than four seeds that is the "
             "mean), and in brackets the 95 % percentile bootstrap interval, from three seeds on. With three seeds it "
             f"lies between the least and the largest of three numbers: read it as a range.\n\n{meanings}"
->>>>>>> 3fb0260ba3d54e39b42b65d516ba39777c39a403
         )
 
     def _again(self) -> str:
