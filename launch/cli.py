@@ -16,6 +16,7 @@ from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
 from scalmarl.launch.env_command import env
 from scalmarl.launch.errors import TimedOut
+from scalmarl.launch.option_types import limits
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
 from scalmarl.launch.standard_streams import hold_standard_streams
@@ -43,17 +44,6 @@ def main() -> None:
     hold_standard_streams()
 
 
-def _limits(ctx: click.Context, param: click.Parameter, text: str | None) -> float | list[float] | None:
-    """``5``, or ``5,5,10``: one number, or one per agent."""
-    if text is None:
-        return None
-    try:
-        limits = [float(word) for word in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a number like 5 nor a list like 5,5,10") from None
-    return limits[0] if len(limits) == 1 else limits
-
-
 _FLAGS = {
     "agents": "run.agents", "kappa": "run.kappa", "kappa_unit": "run.kappa_unit", "task": "world.task",
     "algo": "run.algo", "graph": "run.graph", "rounds": "run.rounds", "envs": "world.envs", "steps": "world.steps",
@@ -79,7 +69,7 @@ _DEFAULTS = Config()
 @click.option("--reward", help="local or team.  [default: the task's]")
 @click.option("--cost", help="local, team or legacy (the published rule).  [default: the task's]")
 @click.option(
-    "--limit", callback=_limits, help="Cost limit per episode: 5, or one per agent: 5,5,10.  [default: the task's]"
+    "--limit", callback=limits, help="Cost limit per episode: 5, or one per agent: 5,5,10.  [default: the task's]"
 )
 @click.option("--physics", help="fast, or parity (the published integrator).  [default: fast]")
 @click.option("--coupling", type=float, help="Stiffness of the tendons between cheetahs, N/m.  [default: 0.1]")

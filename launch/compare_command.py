@@ -17,6 +17,7 @@ from scalmarl.launch.comparison import Asked, Grid, build, read_grid, take_lock
 from scalmarl.launch.comparison_report import Report, require_scipy
 from scalmarl.launch.comparison_run import Outcome, Sweep
 from scalmarl.launch.errors import Exit, NoSuchRun, UsageProblem
+from scalmarl.launch.option_types import limits
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.starting import require_linux
 from scalmarl.launch.stop_requests import StopRequests
@@ -53,16 +54,6 @@ def _steps(ctx: click.Context, param: click.Parameter, text: str | None) -> int 
         raise click.BadParameter(f"{text!r} is not a number like 1e6") from None
 
 
-def _limits(ctx: click.Context, param: click.Parameter, text: str | None) -> float | list[float] | None:
-    if text is None:
-        return None
-    try:
-        limits = [float(word) for word in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a number like 5 nor a list like 5,5,10") from None
-    return limits[0] if len(limits) == 1 else limits
-
-
 def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
     """``90m``, ``2h``, ``1h30m``, ``45s``."""
     if text is None:
@@ -83,7 +74,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> fl
 @click.option("--agents", type=int, help="Agents.  [default: the task's partition, else 8]")
 @click.option("--reward", help="local or team.  [default: the algorithm's or the task's]")
 @click.option("--cost", help="local, team or legacy.  [default: the task's]")
-@click.option("--limit", callback=_limits, help="Cost limit per episode: one, or one per agent.")
+@click.option("--limit", callback=limits, help="Cost limit per episode: one, or one per agent.")
 @click.option("--graph", help="task, path, ring, star, grid[:RxC], complete, or a file of edges.")
 @click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any parameter; repeatable.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file, e.g. config.toml of a run.")

@@ -56,6 +56,7 @@ def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str) -> Table:
         ("told", ", ".join(("state", *plan.exchanged)) if any(plan.neighbours) else "nothing: nobody is heard"),
         ("not local", "; ".join(task.nonlocal_facts) or "nothing"),
         *(("note", note) for note in task.notes),
+        *(("note", note) for note in _theorem_notes(plan)),
         (
             "sampling",
             f"{plan.copies} copies x {plan.steps} steps = {plan.samples:,} steps a round, {plan.rounds} rounds = "
@@ -66,6 +67,13 @@ def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str) -> Table:
     for name, text in rows:
         table.add_row(name, text)
     return table
+
+
+def _theorem_notes(plan: Plan) -> list[str]:
+    gamma = plan.learner["gamma"]
+    if plan.learner["radius"] != "exact" or gamma <= 0.9:
+        return []
+    return [f"with the theorem's constants hardly a step is allowed at gamma {gamma:g}; try --set learner.gamma=0.5"]
 
 
 def _range(values: Sequence[float]) -> str:
