@@ -128,7 +128,7 @@ class Laboratory:
                 if disturb:
                     disturb(bench)
                 self._wait(bench, words)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self._say(f"stopped {run.path}; go on with it and with the rest: {self._again}")
             raise
         return Finished(run, time.monotonic() - began)
