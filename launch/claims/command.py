@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from scalmarl.launch.claims.battery import SAMPLED, Measured, battery, expected_s, families
+from scalmarl.launch.claims.battery import Measured, battery, expected_s, families
 from scalmarl.launch.claims.laboratory import Laboratory
 from scalmarl.launch.claims.report import Battery, document, write_report
 from scalmarl.launch.claims.sampled_learning import FULL, QUICK
@@ -49,7 +49,7 @@ def claims(quick: bool, full: bool, only: str | None, out: Path, as_json: bool) 
     again = shell_words("scalmarl", "claims", *_flags(full, only, out))
     say = Patient(stderr=True)
     expected = expected_s(wanted, not full)
-    say.print(f"{len(wanted)} families of claims, about {_duration(expected)} on two cores; report in {out}")
+    say.print(f"claims {', '.join(wanted)}: about {_duration(expected)} on two cores; report in {out}")
     # A request to end must end the live run too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(Exit.TERMINATED)))
     laboratory = Laboratory(out, say.print, again)
@@ -64,7 +64,7 @@ def claims(quick: bool, full: bool, only: str | None, out: Path, as_json: bool) 
         stopped = f"stopped after {len(found)} claims ({str(reason) or type(reason).__name__}); go on with `{again}`"
         raise
     finally:
-        budget = (FULL if full else QUICK).words() if set(wanted) & set(SAMPLED) else "exact games only"
+        budget = (FULL if full else QUICK).words()
         took = time.monotonic() - began
         paths = write_report(out, Battery(again, budget, expected, took, stopped, found))
         say.print(f"{stopped or f'{len(found)} claims in {took:.0f} s'}: {', '.join(map(str, paths))}")
@@ -100,4 +100,10 @@ def _show(found: list[Measured], as_json: bool) -> None:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"
+    return (
+        f"{seconds / 3600:.1f} h"
+        if seconds >= 5400
+        else f"{seconds / 60:.0f} min"
+        if seconds >= 120
+        else f"{seconds:.0f} s"
+    )

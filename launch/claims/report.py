@@ -18,6 +18,7 @@ from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.versions import versions
 from scalmarl.protocol.files import write_durably
 
+ORDINATES = {"T7": "wire bytes a round", "T11": "phases, most of all rounds", "T12": "per episode"}
 VERDICTS = ("holds", "fails", "undecided")
 
 
@@ -59,7 +60,7 @@ def as_markdown(battery: Battery, pictures: dict[str, Path], missing: str = "") 
         f"- Command: `{battery.command}`",
         f"- Versions: {', '.join(f'{name} {value}' for name, value in versions().items())}",
         f"- Hardware: {hardware()}",
-        f"- Budget: {battery.budget}",
+        f"- Budget of what is learnt (T12, T13, T17): {battery.budget}",
         f"- Time: {battery.took_s:,.0f} s; expected beforehand: about {battery.expected_s:,.0f} s. Runs that were "
         "finished already are read again and cost no time.",
     ]  # fmt: skip
@@ -125,6 +126,7 @@ def _picture(path: Path, claim: Claim) -> Path:
         panel.plot(points, values, marker="o", color=f"C{index % 10}", label=name)
     for panel in panels[0]:
         panel.set_xlabel(abscissa)
+        panel.set_ylabel(ORDINATES.get(claim.family, ""))
         panel.legend(fontsize=8)
         panel.grid(alpha=0.3)
         if panel.dataLim.ymin >= 0:
