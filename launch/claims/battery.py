@@ -27,7 +27,7 @@ SAMPLED: dict[str, Measure] = {
 FAMILIES = tuple(sorted((*EXACT, *SAMPLED), key=lambda id: int(id[1:])))
 STEPS_PER_S = 2500.0
 """Environment steps of eight agents a second on two cores, learning included; only to say beforehand what to expect."""
-_LEARNING_RUNS = {"T12": 6, "T13": 6, "T17": 2}
+_LEARNING_RUNS = {"T12": 6, "T13": 5, "T17": 2}
 _OTHER_S = {True: 15.0, False: 60.0}
 
 
