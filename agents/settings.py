@@ -39,6 +39,7 @@ class LearnerSettings:
     value_weight: float
     value_std_floor: float
     cost_std_floor: float
+    multiplier_start: float
     multiplier_rate: float
     multiplier_max: float
 

@@ -59,17 +59,23 @@ def launched(*arguments: str) -> Iterator[Bench]:
     """A real launch in a temporary directory; it is stopped and removed at the end."""
     with tempfile.TemporaryDirectory(prefix="scalmarl-bench-") as directory:
         path = Path(directory) / "run"
-        command = [sys.executable, "-m", "scalmarl", "launch", "--run", str(path), *arguments]
-        with (Path(directory) / "run.txt").open("wb") as words:
-            started = time.time()
-            process = subprocess.Popen(command, stdout=words, stderr=words)
-        try:
-            yield Bench(RunDirectory(path), process, started)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                process.send_signal(signal.SIGINT)
-            process.wait()
+        with begun(path, "launch", "--run", str(path), *arguments) as bench:
+            yield bench
+
+
+@contextlib.contextmanager
+def begun(path: Path, *words: str) -> Iterator[Bench]:
+    """A command that runs the run directory ``path``, its words kept beside it; it is stopped at the end."""
+    with path.with_suffix(".txt").open("wb") as said:
+        started = time.time()
+        process = subprocess.Popen([sys.executable, "-m", "scalmarl", *words], stdout=said, stderr=said)
+    try:
+        yield Bench(RunDirectory(path), process, started)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGINT)
+        process.wait()
 
 
 def sampling(agents: int, kappa: int, copies: list[int], pairs: int) -> dict[str, Any]:

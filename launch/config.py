@@ -123,6 +123,7 @@ class LearnerConfig(Section):
     value_weight: Fraction = Field(0.1, description="weight of a round in the value statistics")
     value_std_floor: Rate = Field(0.01, description="least deviation of the value statistics")
     cost_std_floor: Rate = Field(0.05, description="least deviation that a cost advantage is divided by")
+    multiplier_start: float = Field(0.0, ge=0, description="multiplier before the first round, if the update has one")
     multiplier_rate: Rate = Field(0.05, description="multiplier step per 4,096 samples")
     multiplier_max: Rate = Field(100.0, description="largest multiplier")
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from scalmarl.agents.algorithms import ALGORITHMS, Switches
+from scalmarl.agents.learner_state import Networks
+from scalmarl.agents.settings import LearnerSettings
 from scalmarl.launch.config import resolve
 from scalmarl.launch.errors import UsageProblem
 from scalmarl.launch.planning import make_plan
@@ -91,3 +93,9 @@ def test_every_algorithm_is_free_of_contradiction() -> None:
     for algorithm in ALGORITHMS.values():
         assert algorithm.switches.contradiction("team", 0.99) is None
     assert Switches("none", "own", "own", "ledger").contradiction("local", 0.9)
+
+
+@pytest.mark.parametrize(("algo", "start"), [("scal-mappo-l", 0.78), ("macpo", 0.0), ("happo", 0.0)])
+def test_only_a_lagrangian_starts_with_a_multiplier(algo: str, start: float) -> None:
+    plan = plan_of(algo, "learner.multiplier_start=0.78")
+    assert Networks(plan, 0, LearnerSettings.from_data(plan.learner)).multipliers == [start]

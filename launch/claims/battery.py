@@ -1,0 +1,80 @@
+"""The battery: every family of claims in order, what each costs in time, and one claim after the other as it comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from scalmarl.launch.claims.claim import Claim
+from scalmarl.launch.claims.exact import exact_claims
+from scalmarl.launch.claims.laboratory import Laboratory
+from scalmarl.launch.claims.sampled_learning import FULL, RUNS, ablation_claims, kappa_claims, multiplier_claims
+from scalmarl.launch.claims.sampled_messages import bytes_claims, fault_claims, phase_claims, turn_claims
+from scalmarl.launch.errors import UsageProblem
+
+EXACT = ("T1", "T2", "T3", "T4", "T5", "T6", "T15", "T16", "T18", "T20", "T21")
+Measure = Callable[[Laboratory, bool], Iterator[Claim]]
+SAMPLED: dict[str, Measure] = {
+    "T7": bytes_claims,
+    "T11": phase_claims,
+    "T12": kappa_claims,
+    "T13": ablation_claims,
+    "T14": turn_claims,
+    "T17": multiplier_claims,
+    "T19": fault_claims,
+}
+FAMILIES = tuple(sorted((*EXACT, *SAMPLED), key=lambda id: int(id[1:])))
+STEPS_PER_S = 2500.0
+"""Environment steps of eight agents a second on two cores, learning included; only to say beforehand what to expect."""
+_LEARNING_RUNS = {"T12": 6, "T13": 5, "T17": 2}
+_OTHER_S = {True: 15.0, False: 60.0}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A claim, and the seconds since the one before it."""
+
+    claim: Claim
+    seconds: float
+
+
+def families(only: str | None) -> tuple[str, ...]:
+    """The families that ``--only`` names, or all. Raises ``UsageProblem``."""
+    if only is None:
+        return FAMILIES
+    wanted = [word.strip() for word in only.split(",") if word.strip()]
+    unknown = [word for word in wanted if word not in FAMILIES]
+    if unknown or not wanted:
+        raise UsageProblem(
+            f"--only {only!r} names no claim{': ' + ', '.join(unknown) if unknown else ''}",
+            f"choose among {', '.join(FAMILIES)}",
+        )
+    return tuple(family for family in FAMILIES if family in wanted)
+
+
+def expected_s(wanted: tuple[str, ...], quick: bool) -> float:
+    """About how long the battery takes on two cores."""
+    exact = (90.0 if quick else 900.0) if set(wanted) & set(EXACT) else 0.0
+    learning = sum(_LEARNING_RUNS.get(family, 0) for family in wanted)
+    each = 5.0 if quick else FULL.seeds * (10.0 + FULL.rounds * FULL.envs * FULL.steps / STEPS_PER_S)
+    others = sum(_OTHER_S[quick] for family in wanted if family in SAMPLED and family not in _LEARNING_RUNS)
+    assert sum(_LEARNING_RUNS.values()) == RUNS
+    return exact + learning * each + others
+
+
+def battery(laboratory: Laboratory, wanted: tuple[str, ...], quick: bool) -> Iterator[Measured]:
+    """Measure the wanted families, the exact ones first."""
+    last = time.monotonic()
+    for claim in _claims(laboratory, wanted, quick):
+        now = time.monotonic()
+        yield Measured(claim, now - last)
+        last = now
+
+
+def _claims(laboratory: Laboratory, wanted: tuple[str, ...], quick: bool) -> Iterator[Claim]:
+    if set(wanted) & set(EXACT):
+        yield from (claim for claim in exact_claims(quick) if claim.family in wanted)
+    for family, measure in SAMPLED.items():
+        if family in wanted:
+            yield from measure(laboratory, quick)

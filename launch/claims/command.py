@@ -1,0 +1,109 @@
+"""``scalmarl claims``: put the paper's claims to the test and write down what came of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from scalmarl.launch.claims.battery import Measured, battery, expected_s, families
+from scalmarl.launch.claims.laboratory import Laboratory
+from scalmarl.launch.claims.report import Battery, document, write_report
+from scalmarl.launch.claims.sampled_learning import FULL, QUICK
+from scalmarl.launch.errors import Exit, UsageProblem
+from scalmarl.launch.report_problem import guarded
+from scalmarl.launch.starting import require_linux
+from scalmarl.launch.voice import Patient, console, shell_words
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Five minutes on two cores; decides little about learning.  [default]")
+@click.option("--full", is_flag=True, help="Three seeds of 300,000 steps per setting: hours; resumable.")
+@click.option("--only", help="Only these, for example T7,T14.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("claims"), show_default=True,
+    help="Directory of the report and of the runs.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@guarded
+def claims(quick: bool, full: bool, only: str | None, out: Path, as_json: bool) -> None:
+    """Put the claims to the test: claim, setting, measured value, bound, verdict.
+
+    \b
+    scalmarl claims                          a report in claims/, within five minutes
+    scalmarl claims --full                   the same with honest budgets; Ctrl-C and call it again to go on
+    scalmarl claims --only T7,T14 --json
+
+    A claim that fails is a result: the exit code is 0 whenever the battery ran.
+    """
+    if quick and full:
+        raise UsageProblem("--quick and --full exclude each other", "choose one")
+    wanted = families(only)
+    require_linux()
+    _make(out)
+    again = shell_words("scalmarl", "claims", *_flags(full, only, out))
+    say = Patient(stderr=True)
+    expected = expected_s(wanted, not full)
+    say.print(f"claims {', '.join(wanted)}: about {_duration(expected)} on two cores; report in {out}")
+    # A request to end must end the live run too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(Exit.TERMINATED)))
+    laboratory = Laboratory(out, say.print, again)
+    found: list[Measured] = []
+    stopped, began = "", time.monotonic()
+    try:
+        for measured in battery(laboratory, wanted, not full):
+            found.append(measured)
+            claim = measured.claim
+            say.print(f"{claim.id} {claim.verdict}: {claim.claim} ({claim.variant}), {measured.seconds:.1f} s")
+    except BaseException as reason:
+        stopped = f"stopped after {len(found)} claims ({str(reason) or type(reason).__name__}); go on with `{again}`"
+        raise
+    finally:
+        budget = (FULL if full else QUICK).words()
+        took = time.monotonic() - began
+        paths = write_report(out, Battery(again, budget, expected, took, stopped, found))
+        say.print(f"{stopped or f'{len(found)} claims in {took:.0f} s'}: {', '.join(map(str, paths))}")
+        if stopped == "" or not as_json:
+            _show(found, as_json)
+
+
+def _flags(full: bool, only: str | None, out: Path) -> list[str]:
+    chosen = ["--full" if full else "--quick"]
+    chosen += ["--only", only] if only else []
+    return [*chosen, "--out", str(out)]
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageProblem(f"{out} is no directory", "choose another --out") from None
+
+
+def _show(found: list[Measured], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(document(found)))
+        sys.stdout.flush()
+        return
+    table = Table(box=None, title="claims")
+    for name in ("id", "verdict", "claim", "variant", "measured"):
+        table.add_column(name, overflow="fold")
+    for measured in found:
+        claim = measured.claim
+        table.add_row(claim.id, claim.verdict, claim.claim, claim.variant, claim.measured)
+    console().print(table)
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds / 3600:.1f} h"
+        if seconds >= 5400
+        else f"{seconds / 60:.0f} min"
+        if seconds >= 120
+        else f"{seconds:.0f} s"
+    )
