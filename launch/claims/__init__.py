@@ -1,0 +1,1 @@
+"""The claims laboratory: each claim with its setting, what was measured, the rule, and a verdict."""
