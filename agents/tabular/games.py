@@ -94,13 +94,15 @@ def distances_of(graph: AgentGraph) -> Digits:
 
 
 def random_game(
-    shape: str, agents: int, coupling: float, gamma: float, draw: np.random.Generator, mixing: str = "random"
+    shape: str, agents: int, coupling: float, gamma: float, draw: np.random.Generator, kind: str = "random"
 ) -> Game:
     """A member of the family: P^i(1 | s_{N_1}, a^i) = (1 - w) own(s^i, a^i) + w table(s_{N_1}, a^i).
 
-    ``own`` and ``table`` are drawn from [0.1, 0.9] and [0, 1]; with ``mixing = "parity"`` the table is the parity of
+    ``own`` and ``table`` are drawn from [0.1, 0.9] and [0, 1]; with ``kind`` ``parity`` the table is the parity of
     s_{N_1}, which forgets nothing. r^i(s^i, a^i) in [0, 1]; C^i(s^i, a^i) = 0.6 r^i + 0.4 of a draw, so that reward
-    costs. Limits are infinite until they are set.
+    costs. ``state-costs``: C^i = s^i instead. ``joint``: r^i is a draw for each s^i and a_{N_1}, so that actions go
+    together or do not, as in the paper's joint R. ``driven``: the states of even agents follow their neighbours' states and nothing else, and they alone
+    have costs, C^i = s^i. Limits are infinite until they are set.
     """
     distances = distances_of(named_graph(shape, agents))
     own_state, own_action = digits(agents, 2), digits(agents, ACTIONS)
@@ -113,13 +115,22 @@ def random_game(
         for member in near:
             index = index * 2 + own_state[member]
         mixed = table[index][:, own_action[agent]]
-        if mixing == "parity":
+        if kind == "parity":
             mixed = np.broadcast_to((own_state[near].sum(axis=0) % 2).astype(float)[:, None], (size, size))
         one = (1 - coupling) * own[own_state[agent]][:, own_action[agent]] + coupling * mixed
+        if kind == "driven" and agent % 2 == 0:
+            pull = own_state[near[near != agent]].mean(axis=0)
+            one = np.broadcast_to((0.5 + coupling * (pull - 0.5))[:, None], (size, size))
         kernels.append(np.stack([1 - one, one], axis=-1))
         reward, other = draw.uniform(0.0, 1.0, (2, 2, ACTIONS))
         rewards.append(reward[own_state[agent]][:, own_action[agent]])
-        costs.append((0.6 * reward + 0.4 * other)[own_state[agent]][:, own_action[agent]])
+        cost = 0.6 * reward + 0.4 * other
+        if kind in ("state-costs", "driven"):
+            cost = np.array([[0.0, 0.0], [1.0, 1.0]]) * (kind == "state-costs" or agent % 2 == 0)
+        costs.append(cost[own_state[agent]][:, own_action[agent]])
+        if kind == "joint":
+            together = np.ravel_multi_index(tuple(own_action[near]), (ACTIONS,) * len(near))
+            rewards[-1] = draw.uniform(0.0, 1.0, (2, ACTIONS ** len(near)))[own_state[agent]][:, together]
     return Game(
         f"{shape}-{agents}, w = {coupling:g}, gamma = {gamma:g}", distances, 2, tuple(kernels), np.array(rewards),
         np.array(costs), np.full(agents, np.inf), gamma, np.full(size, 1.0 / size),
@@ -143,8 +154,8 @@ def cost_counterexample(coupling: float = 0.4, gamma: float = 0.9) -> Game:
     """CE2: s'^0 ~ Bernoulli(0.5 + w (a^1 - 0.5)), C^0 = s^0; agent 0's own action has no effect on anything.
 
     The two agents that matter. Agents that change nobody's state, reward or cost may be added to the graph without
-    any effect on J^0, so the chain of 21 of the argument for large kappa is not solved but reasoned about. It starts
-    in s^0 = 0, and agent 1 has one state that never changes (its digit is kept at 0).
+    any effect on J^0, so the chain of 21 of the argument for large kappa is not solved but reasoned about. s^0 starts
+    at 0 or 1 alike; agent 1 has one state that never changes (its digit is kept at 0).
     """
     state, action = digits(2, 2), digits(2, ACTIONS)
     one = np.broadcast_to(0.5 + coupling * (action[1] - 0.5), (4, 4))
@@ -154,7 +165,7 @@ def cost_counterexample(coupling: float = 0.4, gamma: float = 0.9) -> Game:
     costs = np.stack([np.broadcast_to(state[0].astype(float)[:, None], (4, 4)), np.zeros((4, 4))])
     return Game(
         "CE2", distances_of(graph_of_edges(2, [(0, 1)])), 2, (first, second), np.zeros((2, 4, 4)), costs,
-        np.full(2, np.inf), gamma, np.array([1.0, 0.0, 0.0, 0.0]),
+        np.full(2, np.inf), gamma, np.array([0.5, 0.0, 0.5, 0.0]),
     )  # fmt: skip
 
 

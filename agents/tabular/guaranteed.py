@@ -69,9 +69,7 @@ def guaranteed_round(
     reserve = far_reserves(game, kappa, decay, cap)
     slack = game.limits - start.costs
     short = slack < reserve
-    covers = clique_cover(
-        tuple(tuple(o for o in game.neighbourhood(i, kappa) if o != i) for i in range(game.agents))
-    )
+    covers = clique_cover(tuple(tuple(o for o in game.neighbourhood(i, kappa) if o != i) for i in range(game.agents)))
     share = np.array([max(0.0, slack[h] - reserve[h]) / len(covers[h]) for h in range(game.agents)])
     spent = np.zeros((game.agents, game.agents))
     tables, turns = start.tables, []

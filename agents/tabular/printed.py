@@ -13,7 +13,7 @@ import numpy as np
 
 from scalmarl.agents.tabular.games import Array
 from scalmarl.agents.tabular.influence import influence, ranges, tail
-from scalmarl.agents.tabular.turn import Turn, toward
+from scalmarl.agents.tabular.turn import Turn
 from scalmarl.agents.tabular.values import Solution, largest_divergence, total_variation
 
 PRICES = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -43,9 +43,7 @@ def printed_constants(start: Solution) -> Constants:
         advantage, _ = start.condensed(start.advantage(agent), game.neighbourhood(agent, start.kappa))
         nu[agent] = scale * np.abs(advantage[: game.agents].mean(axis=0)).max()
         cost_nu[agent] = scale * np.abs(advantage[game.agents + agent]).max()
-    return Constants(
-        decay * float(ranges(game.rewards).max()), decay * float(ranges(game.costs).max()), nu, cost_nu
-    )
+    return Constants(decay * float(ranges(game.rewards).max()), decay * float(ranges(game.costs).max()), nu, cost_nu)
 
 
 def printed_turn(start: Solution, agent: int, moved: dict[int, Array], constants: Constants) -> Turn:
@@ -61,7 +59,8 @@ def printed_turn(start: Solution, agent: int, moved: dict[int, Array], constants
     advantage, mass = start.condensed(full, near)
     reward, cost = advantage[: game.agents].mean(axis=0), advantage[game.agents + agent]
     spent = sum(largest_divergence(start.tables[h], table) for h, table in moved.items())
-    room = game.limits - start.costs - constants.cost_nu * spent
+    owed = np.array([nu * spent if nu > 0.0 else 0.0 for nu in constants.cost_nu])
+    room = game.limits - start.costs - owed
     radius = _radius(start, agent, moved, constants, room)
     best, best_table = 0.0, old
     # No policy at all can bring the own cost surrogate below this; if that is not enough the set is empty.
@@ -73,7 +72,8 @@ def printed_turn(start: Solution, agent: int, moved: dict[int, Array], constants
         target = np.eye(2)[np.argmax(reward - price * cost, axis=1)]
         # Only states where the direction matters move.
         target = np.where((np.ptp(reward - price * cost, axis=1) > 1e-12)[:, None], target, old)
-        candidates = [toward_per_state(old, target, delta) for delta in RADII if delta <= radius]
+        allowed = np.array([delta for delta in RADII if delta <= radius])
+        candidates = list(toward_per_state(old, target, allowed))
         if not np.isfinite(radius) and constants.nu[agent] == 0.0:
             candidates.append(target)  # nothing penalises the step: the vertex itself
         for table in candidates:
@@ -90,13 +90,14 @@ def printed_turn(start: Solution, agent: int, moved: dict[int, Array], constants
     return Turn(agent, total_variation(old, best_table), largest_divergence(old, best_table), promised)
 
 
-def toward_per_state(old: Array, target: Array, radius: float) -> Array:
-    """As ``toward``, each state by itself up to the same KL: what maximises L under a bound on Dmax."""
-    low, high = np.zeros((len(old), 1)), np.ones((len(old), 1))
+def toward_per_state(old: Array, target: Array, radii: Array) -> Array:
+    """As ``toward``, each state by itself up to the same KL: what maximises L under a bound on Dmax; ``[R, L, U]``."""
+    low, high = np.zeros((len(radii), len(old), 1)), np.ones((len(radii), len(old), 1))
     for _ in range(30):
         middle = 0.5 * (low + high)
         point = old + middle * (target - old)
-        inside = (old * (np.log(old) - np.log(np.maximum(point, 1e-300)))).sum(axis=1, keepdims=True) <= radius
+        terms = old * (np.log(old) - np.log(np.maximum(point, 1e-300)))
+        inside = terms.sum(axis=-1, keepdims=True) <= radii[:, None, None]
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
     return np.asarray(old + low * (target - old))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scalmarl.agents import multiplier
 from scalmarl.agents.tabular.cliques import clique_cover
@@ -83,7 +84,12 @@ def mixed_direction(
 
 
 def ledger_radius(
-    start: Solution, agent: int, raised: Array, sensitivity: Array, spent: Array, covers: tuple[tuple[tuple[int, ...], ...], ...]
+    start: Solution,
+    agent: int,
+    raised: NDArray[np.bool_],
+    sensitivity: Array,
+    spent: Array,
+    covers: tuple[tuple[tuple[int, ...], ...], ...],
 ) -> float:
     """Largest Dmax of a turn: 2 (what is left of h's share / sensitivity_h)^2, over the h in N_k(i) whose cost it raises.
 

@@ -51,7 +51,7 @@ class Solution:
     @property
     def costs(self) -> Array:
         """J^i of the costs, ``[n]``."""
-        return self.J[self.game.agents :]
+        return np.asarray(self.J[self.game.agents :])
 
     def advantage(self, agent: int, moved: Mapping[int, Array] | None = None) -> Array:
         """A^i(s, a^i) of every function, ``[F, S, U]``, centred under the agent's policy (Eqs. 6 to 8).

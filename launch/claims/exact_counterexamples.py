@@ -12,7 +12,7 @@ from scalmarl.agents.tabular.printed import printed_constants, printed_turn
 from scalmarl.agents.tabular.updates import Settings, play
 from scalmarl.agents.tabular.values import largest_divergence, solve
 from scalmarl.launch.claims.claim import Claim, verdict_of
-from scalmarl.launch.claims.exact_settings import generator
+from scalmarl.launch.claims.exact_settings import Order, generator
 
 
 def counterexample_claims() -> Iterator[Claim]:
@@ -47,7 +47,7 @@ def _reward() -> Iterator[Claim]:
         f"promised {promised:+.3f}, J changes by {change:+.3f}", "change >= promised",
         verdict_of(change >= promised - 1e-12),
     )  # fmt: skip
-    orders = [(0, 1)] * 30
+    orders: list[Order] = [(0, 1)] * 30
     for name in ("printed-team", "repaired", "guaranteed"):
         run = play(game, tables, name, orders, Settings())
         yield Claim(

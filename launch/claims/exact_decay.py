@@ -15,12 +15,13 @@ from scalmarl.launch.claims.exact_settings import generator, slope
 SHAPES = (("path", 6), ("ring", 6), ("grid", 6))
 
 
-def far_spreads(game: Game, solution: Solution) -> list[float]:
-    """For k = 0 .. diameter: the largest change of A_i(s, a) by agents outside N_k(i), over i and all (s, a)."""
+def far_spreads(game: Game, solution: Solution, of_advantage: bool = True) -> list[float]:
+    """For k = 0 .. diameter: the largest change of A_i(s, a), or of Q_i, by agents outside N_k(i), over i and all (s, a)."""
     diameter = int(game.distances.max())
+    level = solution.V if of_advantage else np.zeros_like(solution.V)
     return [
         max(
-            spread_outside(game, solution.Q[i] - solution.V[i][:, None], game.neighbourhood(i, k))
+            spread_outside(game, solution.Q[i] - level[i][:, None], game.neighbourhood(i, k))
             for i in range(game.agents)
         )
         for k in range(diameter + 1)

@@ -69,11 +69,11 @@ def order_dependence(quick: bool, seed: int) -> Iterator[Claim]:
             "spread <= 1 %", verdict_of(share <= 0.01),
         )  # fmt: skip
         spent = np.zeros(4)
-        for number in range(8 if quick else 40):
+        for number in range(16 if quick else 60):
             draw = generator(seed, 18, 1, number)
             game, tables = feasible_game("path", 4, 0.2, 0.6, 1, 0.02, draw)
             run = play(game, tables, name, orders_of(4, 5, draw), Settings())
-            spent += np.mean([[turn.kl for turn in row] for row in run.turns], axis=0) / (8 if quick else 40)
+            spent += np.mean([[turn.kl for turn in row] for row in run.turns], axis=0) / (16 if quick else 60)
         ratio = float(spent[0] / max(spent[-1], 1e-12))
         yield Claim(
             "T18.2", "Early and late turns spend the same KL (within a factor 1.25).", name,

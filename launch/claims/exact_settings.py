@@ -22,10 +22,17 @@ def orders_of(agents: int, rounds: int, draw: np.random.Generator) -> list[Order
 
 
 def feasible_game(
-    shape: str, agents: int, coupling: float, gamma: float, kappa: int, slack: float, draw: np.random.Generator
+    shape: str,
+    agents: int,
+    coupling: float,
+    gamma: float,
+    kappa: int,
+    slack: float,
+    draw: np.random.Generator,
+    kind: str = "random",
 ) -> tuple[Game, Tables]:
     """A random game and policies that keep every limit with ``slack`` / (1 - gamma) to spare."""
-    game = random_game(shape, agents, coupling, gamma, draw)
+    game = random_game(shape, agents, coupling, gamma, draw, kind)
     tables = random_tables(game, kappa, draw)
     return game.with_limits(solve(game, kappa, tables).costs + slack / (1.0 - gamma)), tables
 
