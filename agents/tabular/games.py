@@ -98,11 +98,13 @@ def random_game(
 ) -> Game:
     """A member of the family: P^i(1 | s_{N_1}, a^i) = (1 - w) own(s^i, a^i) + w table(s_{N_1}, a^i).
 
-    ``own`` and ``table`` are drawn from [0.1, 0.9] and [0, 1]; with ``kind`` ``parity`` the table is the parity of
-    s_{N_1}, which forgets nothing. r^i(s^i, a^i) in [0, 1]; C^i(s^i, a^i) = 0.6 r^i + 0.4 of a draw, so that reward
-    costs. ``state-costs``: C^i = s^i instead. ``joint``: r^i is a draw for each s^i and a_{N_1}, so that actions go
-    together or do not, as in the paper's joint R. ``driven``: the states of even agents follow their neighbours' states and nothing else, and they alone
-    have costs, C^i = s^i. Limits are infinite until they are set.
+    ``own`` and ``table`` are drawn from [0.1, 0.9] and [0, 1]. r^i(s^i, a^i) in [0, 1]; C^i(s^i, a^i) = 0.6 r^i + 0.4
+    of a draw, so that reward costs. Limits are infinite until they are set. ``kind`` changes one thing:
+    ``parity``: the table is the parity of s_{N_1}, which forgets nothing;
+    ``state-costs``: C^i = s^i;
+    ``joint``: r^i is a draw for each s^i and a_{N_1}, so that actions go together or do not, as in the paper's joint R;
+    ``driven``: even agents' states follow their neighbours' states alone and cost, C^i = s^i; odd agents' actions set
+    their own state (0.1 or 0.9) and r^i = s^i, at no cost: whoever gains is never who pays.
     """
     distances = distances_of(named_graph(shape, agents))
     own_state, own_action = digits(agents, 2), digits(agents, ACTIONS)
@@ -118,11 +120,15 @@ def random_game(
         if kind == "parity":
             mixed = np.broadcast_to((own_state[near].sum(axis=0) % 2).astype(float)[:, None], (size, size))
         one = (1 - coupling) * own[own_state[agent]][:, own_action[agent]] + coupling * mixed
+        if kind == "driven" and agent % 2 == 1:
+            one = np.broadcast_to(0.1 + 0.8 * own_action[agent], (size, size))
         if kind == "driven" and agent % 2 == 0:
             pull = own_state[near[near != agent]].mean(axis=0)
             one = np.broadcast_to((0.5 + coupling * (pull - 0.5))[:, None], (size, size))
         kernels.append(np.stack([1 - one, one], axis=-1))
         reward, other = draw.uniform(0.0, 1.0, (2, 2, ACTIONS))
+        if kind == "driven":
+            reward = np.array([[0.0, 0.0], [1.0, 1.0]]) * (agent % 2)
         rewards.append(reward[own_state[agent]][:, own_action[agent]])
         cost = 0.6 * reward + 0.4 * other
         if kind in ("state-costs", "driven"):

@@ -22,7 +22,7 @@ RADII = tuple(10.0 ** (exponent / 2.0) for exponent in range(-20, 3))
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """``loss`` = eta' phi^k, ``cost_loss`` = eta'' phi^k; ``nu`` ``[n]`` of the reward, ``cost_nu`` ``[n]`` of the costs."""
+    """``loss`` = eta' phi^k, ``cost_loss`` = eta'' phi^k; ``nu``, ``cost_nu`` ``[n]``."""
 
     loss: float
     cost_loss: float
@@ -31,7 +31,7 @@ class Constants:
 
 
 def printed_constants(start: Solution) -> Constants:
-    """eta' phi^k = eta'' phi^k = 2 gamma zeta / (1 - gamma zeta) e^{-beta k} at the best certified beta, times the range.
+    """Both eta phi^k = 2 gamma zeta / (1 - gamma zeta) e^{-beta k} rng(f) at the best certified beta.
 
     nu = 2 gamma max |A_k| / (1 - gamma)^2 with the agent's own condensed advantage. Infinite loss: no certificate.
     """

@@ -25,7 +25,8 @@ FLOOR = 0.01
 
 @dataclass(frozen=True)
 class Variant:
-    """``step``: the clip of Eq. 20, the argmax of Eq. 16, or moves that pass the accept test; the rest as in the product.
+    """``step``: the clip of Eq. 20, the argmax of Eq. 16, or moves that pass the accept test.
+
 
     ``reward_terms`` ``team``: the paper's joint reward, here the mean of all r^l, as in A^i of Eqs. 6 to 8.
     """
@@ -74,7 +75,7 @@ def clipped_target(old: Array, advantage: Array, clip: float) -> Array:
 def mixed_direction(
     game: Game, agent: int, advantage: Array, multipliers: Array, variant: Variant, near: tuple[int, ...]
 ) -> Array:
-    """Sum of reward advantages minus sum of lambda times cost advantages, ``[L, U]``, for ``advantage`` ``[F, L, U]``."""
+    """Sum of A_r - sum of lambda A_c, ``[L, U]``, for ``advantage`` ``[F, L, U]``."""
     agents = game.agents
     whose = {"own": (agent,), "neighbourhood": near, "team": tuple(range(agents))}
     rewards, costs = list(whose[variant.reward_terms]), list(whose[variant.cost_terms])
@@ -91,7 +92,7 @@ def ledger_radius(
     spent: Array,
     covers: tuple[tuple[tuple[int, ...], ...], ...],
 ) -> float:
-    """Largest Dmax of a turn: 2 (what is left of h's share / sensitivity_h)^2, over the h in N_k(i) whose cost it raises.
+    """Largest Dmax of a turn: the least 2 (left of h's share / sensitivity_h)^2 over h in N_k(i) whose cost rises.
 
     ``raised`` ``[n]``: does the turn raise J^h to first order; ``spent`` ``[n, n]``: by whom, of whose slack.
     """

@@ -43,7 +43,7 @@ def _reward() -> Iterator[Claim]:
     promised = start.surrogate(0, first, start.advantage(0))[0] + start.surrogate(1, second, advantage)[0]
     change = solve(game, 1, (first, second)).team - start.team
     yield Claim(
-        "T3.1", "The same round with the predecessors' ratios improves J by at least its surrogates.", "repaired", setting,
+        "T3.1", "The same round with the ratios improves J by at least its surrogates.", "repaired", setting,
         f"promised {promised:+.3f}, J changes by {change:+.3f}", "change >= promised",
         verdict_of(change >= promised - 1e-12),
     )  # fmt: skip

@@ -16,7 +16,7 @@ SHAPES = (("path", 6), ("ring", 6), ("grid", 6))
 
 
 def far_spreads(game: Game, solution: Solution, of_advantage: bool = True) -> list[float]:
-    """For k = 0 .. diameter: the largest change of A_i(s, a), or of Q_i, by agents outside N_k(i), over i and all (s, a)."""
+    """For k = 0 .. diameter: the largest change of A_i(s, a), or of Q_i, by agents outside N_k(i)."""
     diameter = int(game.distances.max())
     level = solution.V if of_advantage else np.zeros_like(solution.V)
     return [
@@ -141,8 +141,8 @@ def surrogate_gap(quick: bool, seed: int) -> Iterator[Claim]:
     )  # fmt: skip
     falls = [slope(list(gap)) for gap in factored]
     yield Claim(
-        "T2.2", "With the ratios of the predecessors in N_k the gap falls geometrically, to 0 at the diameter.", "repaired",
-        setting, f"slope of log gap per hop {min(falls):.2f} to {max(falls):.2f}; at k = 5: {factored[:, -1].max():.1e}",
+        "T2.2", "With the ratios of N_k the gap falls geometrically, to 0 at the diameter.", "repaired",
+        setting, f"log slope per hop {min(falls):.2f} to {max(falls):.2f}; at k = 5: {factored[:, -1].max():.1e}",
         "slope below log(1/2), 0 at k = 5",
         verdict_of(max(falls) < np.log(0.5) and factored[:, -1].max() < 1e-12),
         {"k": hops, **{f"tau = {tau}": list(gap) for tau, gap in zip(taus, factored)}},

@@ -62,7 +62,7 @@ def far_ledger(quick: bool, seed: int) -> Iterator[Claim]:
         yield Claim(
             id, "All agents outside N_k(h) together change J^h in a round by at most T_k.", "repaired",
             f"path-5, ring-6, grid-6, w < 0.3, gamma = {gamma}, TV <= {cap}, policies read {who}, {checked} cases",
-            f"{broken} broken by the resolvent form (at most {worst:.3f} of it), {printed} by L2's (finite in {finite}); "
+            f"{broken} broken by the resolvent form (at most {worst:.3f}), {printed} by L2's (finite in {finite}); "
             f"largest change per k {', '.join(f'{value:.1e}' for value in by_hop[reading:])}",
             "0 broken", verdict_of(broken == 0 and printed == 0), {"k": hops, "change": list(by_hop[reading:])},
         )  # fmt: skip
@@ -85,7 +85,7 @@ def coupling_sweep(quick: bool, seed: int) -> Iterator[Claim]:
     yield Claim(
         "T15.1", "As coupling grows the certificate is lost before the decay is.", "repaired",
         f"path-6, parity kernels, gamma = {gamma}, w = 0 to 1",
-        f"certificate lost at w = {lost:g}; spread of Q falls by less than a quarter per hop from w = {failed:g}; slopes "
+        f"certificate lost at w = {lost:g}; Q's spread falls by less than a quarter per hop from w = {failed:g}; slopes "
         + ", ".join(f"{steep:.2f}" for steep in slopes),
         "lost at a smaller or equal w", "undecided" if not np.isfinite(failed) else verdict_of(lost <= failed),
         {"w": weights, "slope": slopes, "certified beta": [float("nan") if b is None else b for b in betas]},

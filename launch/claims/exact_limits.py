@@ -34,7 +34,7 @@ def agent_limits(quick: bool, seed: int) -> Iterator[Claim]:
     good = bool((peak[list(TIGHT)] > first).all() and (late[loose] == 0.0).all() and (late[list(TIGHT)] > 0).all())
     words = ", ".join(f"{value:.2f}" for value in late)
     yield Claim(
-        "T16.1", "Multipliers of tight agents rise above their start, those of loose agents fall to 0.", "neighbour-costs",
+        "T16.1", "Multipliers of tight agents rise above their start, of loose ones fall to 0.", "neighbour-costs",
         f"path-4, w = 0.2, gamma = 0.6, tight limits for agents 0 and 2, start {first}, {rounds} rounds",
         f"mean of the last 20 rounds {words}; peaks {', '.join(f'{value:.2f}' for value in peak)}; cost over limit "
         + ", ".join(f"{value:+.3f}" for value in (run.costs[-20:].mean(axis=0) - limits)[list(TIGHT)]),

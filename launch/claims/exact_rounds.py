@@ -55,7 +55,7 @@ def monotonicity(quick: bool, seed: int) -> Iterator[Claim]:
             yield Claim(
                 part, "J never falls from one round to the next.", name,
                 f"path-4, ring-5, grid-6, k = 1, gamma = 0.6, {len(runs)} games of {rounds} rounds, {words}",
-                f"{len(falls)} decreases of {len(runs) * rounds}, the largest {falls.max(initial=0.0):.1e}; {_moved(runs)}"
+                f"{len(falls)} decreases of {len(runs) * rounds}, at most {falls.max(initial=0.0):.1e}; {_moved(runs)}"
                 + ("; vacuous: it never moves" if idle else ""),
                 "0 decreases, and it moves", "undecided" if idle else verdict_of(len(falls) == 0),
             )  # fmt: skip
@@ -64,7 +64,7 @@ def monotonicity(quick: bool, seed: int) -> Iterator[Claim]:
 
 
 def _joint_rewards(quick: bool, seed: int, rounds: int) -> Iterator[Claim]:
-    """T4.3: rewards of several agents' actions, as the paper's R; everybody hears everybody, so only factors are at stake."""
+    """T4.3: rewards of several agents' actions, as the paper's R; all hear all: only factors are at stake."""
     for name in VARIANTS:
         falls, moves, gains, games = [], 0, [], 6 if quick else 20
         for number in range(games):
@@ -78,7 +78,7 @@ def _joint_rewards(quick: bool, seed: int, rounds: int) -> Iterator[Claim]:
         yield Claim(
             "T4.3", "J never falls where rewards are of the neighbours' joint actions.", name,
             f"path-3, k = 2, w = 0.3, gamma = 0.6, r^i(s^i, a of N_1), no limits, {games} games of {rounds} rounds",
-            f"{len(every)} decreases of {games * rounds}, the largest {every.max(initial=0.0):.1e}; {moves} turns move, "
+            f"{len(every)} decreases of {games * rounds}, at most {every.max(initial=0.0):.1e}; {moves} turns move, "
             f"J {np.mean(gains):+.1%}", "0 decreases, and it moves",
             "undecided" if moves == 0 else verdict_of(len(every) == 0),
         )  # fmt: skip
@@ -153,7 +153,7 @@ def infeasible_start(quick: bool, seed: int) -> Iterator[Claim]:
             "T20", "From an infeasible start all limits are kept at some round.", name,
             f"path-4, w = 0.2, k = 1, gamma = 0.6, limits half way to the lowest costs, {rounds} rounds, {games} games",
             f"feasible in {recovered} of {games} games, first at rounds {', '.join(first) or 'none'}; total excess "
-            f"{np.mean(excess):.2f} on the mean; worst agent's excess {np.mean([a for a, _ in ends]):.3f} at the start, "
+            f"{np.mean(excess):.2f} on the mean; largest excess {np.mean([a for a, _ in ends]):.3f} at the start, "
             f"{np.mean([b for _, b in ends]):.3f} in the last 20 rounds", "every game", verdict_of(recovered == games),
         )  # fmt: skip
 
