@@ -22,6 +22,8 @@ def toward(old: Array, new: Array, radius: float) -> Array:
     """The point furthest toward ``new`` on the line from ``old`` with Dmax <= ``radius``, by 40 bisections."""
     if largest_divergence(old, new) <= radius:
         return new
+    if radius <= 0.0:
+        return old
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = 0.5 * (low + high)

@@ -83,7 +83,7 @@ class Solution:
     def surrogate(self, agent: int, table: Array, advantage: Array) -> Array:
         """L = sum_s rho(s) sum_a (pibar - pi)(a|s) A(s, a), ``[F]``, for ``advantage`` ``[F, S, U]``."""
         change = expanded(self.game, self.kappa, agent, table - self.tables[agent])
-        return np.einsum("s,su,fsu->f", self.visitation, change, advantage)
+        return np.asarray(np.einsum("s,su,fsu->f", self.visitation, change, advantage))
 
 
 def solve(game: Game, kappa: int, tables: Tables) -> Solution:

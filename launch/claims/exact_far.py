@@ -85,7 +85,7 @@ def coupling_sweep(quick: bool, seed: int) -> Iterator[Claim]:
     yield Claim(
         "T15.1", "As coupling grows the certificate is lost before the decay is.", "repaired",
         f"path-6, parity kernels, gamma = {gamma}, w = 0 to 1",
-        f"certificate lost at w = {lost:g}; Q's spread falls by less than a quarter per hop from w = {failed:g}; slopes "
+        f"certificate lost at w = {lost:g}; Q's spread falls by under a quarter per hop from w = {failed:g}; slopes "
         + ", ".join(f"{steep:.2f}" for steep in slopes),
         "lost at a smaller or equal w", "undecided" if not np.isfinite(failed) else verdict_of(lost <= failed),
         {"w": weights, "slope": slopes, "certified beta": [float("nan") if b is None else b for b in betas]},

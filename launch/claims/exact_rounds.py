@@ -92,11 +92,14 @@ def constraints(quick: bool, seed: int) -> Iterator[Claim]:
     )
     for id, kind, words in kinds:
         for name in ("printed", "neighbour-costs", "repaired", "exact", "guaranteed"):
-            yield _constraint(id, kind, words, name, quick, seed)
+            yield constraint(id, kind, words, name, quick, seed)
 
 
-def _constraint(id: str, kind: str, words: str, name: str, quick: bool, seed: int) -> Claim:
+def constraint(id: str, kind: str, words: str, name: str, quick: bool, seed: int) -> Claim:
+    """One variant's line: counts and sizes per coupling."""
     weights, rounds, games = (0.0, 0.2, 0.4, 0.8), 15 if quick else 40, 2 if quick else 8
+    if kind == "driven":  # the draw decides nothing here but the first policies: fewer games, more rounds
+        rounds, games = 2 * rounds, games // 2
     settings = Settings(clip=0.05, rate=2.0)
     counts, sizes, totals, starts, moves = [], [], [], 0, 0
     for weight in weights:
@@ -106,7 +109,7 @@ def _constraint(id: str, kind: str, words: str, name: str, quick: bool, seed: in
             game, tables = feasible_game("path", 4, weight, 0.6, 1, 0.03, draw, kind)
             run = play(game, tables, name, orders_of(4, rounds, draw), settings, first=1.0)
             excess.append(run.violations(game.limits))
-            over += float(np.maximum(0.0, run.costs - game.limits).sum(axis=1).mean()) / games
+            over += float(np.maximum(0.0, run.costs - game.limits)[-5:].sum(axis=1).mean()) / games
             starts += int((run.costs[:-1] <= game.limits + 1e-10).all(axis=1).sum())
             moves += sum(turn.tv > 0 for row in run.turns for turn in row)
         every = np.concatenate(excess)
@@ -116,7 +119,7 @@ def _constraint(id: str, kind: str, words: str, name: str, quick: bool, seed: in
     broken = int(sum(counts))
     measured = (
         f"limits broken per w {', '.join(f'{count:.0f}' for count in counts)}, by at most "
-        f"{', '.join(f'{size:.1e}' for size in sizes)}; mean excess of a round "
+        f"{', '.join(f'{size:.1e}' for size in sizes)}; excess in the last 5 rounds "
         f"{', '.join(f'{total:.1e}' for total in totals)}; {moves} turns move{'' if moves else ': vacuous'}"
     )
     return Claim(
@@ -124,7 +127,7 @@ def _constraint(id: str, kind: str, words: str, name: str, quick: bool, seed: in
         f"path-4, {words}, k = 1, gamma = 0.6, slack 0.03 / (1 - gamma), "
         f"w = {', '.join(f'{w:g}' for w in weights)}, {starts} feasible rounds", measured,
         "0 broken, and it moves", "undecided" if moves == 0 else verdict_of(broken == 0),
-        {"w": list(weights), "broken": counts, "largest excess": sizes, "mean excess": totals},
+        {"w": list(weights), "broken": counts, "largest excess": sizes, "late excess": totals},
     )  # fmt: skip
 
 
