@@ -38,9 +38,9 @@ class Claim:
         return {name: getattr(self, name) for name in names}
 
 
-def decided(holds: bool) -> Verdict:
+def verdict_of(passed: bool) -> Verdict:
     """The verdict of something that needs no statistics."""
-    return "holds" if holds else "fails"
+    return "holds" if passed else "fails"
 
 
 def more(one: Sequence[float], other: Sequence[float]) -> Verdict:

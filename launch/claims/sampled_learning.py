@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scalmarl.launch.claims.claim import DISJOINT, Claim, Verdict, decided, differ, more, spread
+from scalmarl.launch.claims.claim import DISJOINT, Claim, Verdict, differ, more, spread, verdict_of
 from scalmarl.launch.claims.laboratory import Finished, Laboratory
 
 TASK = ("--task", "safe-manyant:8x1")
@@ -181,7 +181,7 @@ def multiplier_claims(laboratory: Laboratory, quick: bool) -> Iterator[Claim]:
             f"multipliers moved by at most {max(moved):.2g}, to {_ends(sample)}",
             f"holds if some multiplier moves by more than {MOVES:g} in every seed; one seed decides; undecided where "
             "no cost ever asked a multiplier to move",
-            decided(min(moved) > MOVES) if all(_asked(run) for run in sample.runs) else "undecided",
+            verdict_of(min(moved) > MOVES) if all(_asked(run) for run in sample.runs) else "undecided",
         )
     yield compare.claim(
         "T17.3", "A learnt multiplier gives another cost than a frozen one", "published rate against default",

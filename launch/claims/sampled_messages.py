@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 
 from scalmarl.launch.bench import Bench
-from scalmarl.launch.claims.claim import Claim, decided
+from scalmarl.launch.claims.claim import Claim, verdict_of
 from scalmarl.launch.claims.laboratory import GROUPS, Finished, Laboratory
 from scalmarl.launch.config import resolve
 from scalmarl.launch.errors import MachineNotFit
@@ -78,7 +78,7 @@ def _flat_bytes(id: str, kappa: int, sizes: list[int], runs: list[Finished]) -> 
         "hellos, over the whole run, its start included, so that they depend on timing: "
         f"{', '.join(f'{value:,.0f}' for value in control)}",
         "every interior agent's bytes equal to the byte, kind by kind, at every N; without watermarks, needs, hellos",
-        decided(len(kinds) == 1),
+        verdict_of(len(kinds) == 1),
         {
             "agents": [float(n) for n in sizes],
             **{name: [of_size[0][name] for of_size in rows] for name in GROUPS},
@@ -102,7 +102,7 @@ def _line_of_bytes(sizes: list[int], runs: list[Finished], curves: dict[str, lis
         f"{', '.join(f'{value:,.0f}' for value in values)} wire bytes a round, {slope:,.0f} more with every agent; "
         f"off the straight line by at most {100 * off:.2f} %",
         "slope positive, off the straight line by at most 1 %",
-        decided(slope > 0 and off <= 0.01),
+        verdict_of(slope > 0 and off <= 0.01),
         figures,
     )
 
@@ -123,7 +123,7 @@ def phase_claims(laboratory: Laboratory, quick: bool) -> Iterator[Claim]:
         f"two launches: {' '.join(SMALL)}",
         f"digests {runs[0].digest[:12]} (serial) and {runs[1].digest[:12]} (wavefront)",
         "digests of all weights, optimiser states and multipliers equal",
-        decided(runs[0].digest == runs[1].digest),
+        verdict_of(runs[0].digest == runs[1].digest),
     )
 
 
@@ -142,7 +142,7 @@ def phase_claim(id: str, order: str, sizes: list[int]) -> Claim:
         f"at most {', '.join(map(str, longest))} phases, on average {means}",
         f"at most the number of colours of the graph's kappa-th power ({', '.join(map(str, sorted(set(colours))))}), "
         "at every N",
-        decided(constant and all(most <= count for most, count in zip(longest, colours))),
+        verdict_of(constant and all(most <= count for most, count in zip(longest, colours))),
         {"agents": [float(n) for n in sizes], "longest": [float(most) for most in longest]},
     )
 
@@ -191,7 +191,7 @@ def fault_claims(laboratory: Laboratory, quick: bool) -> Iterator[Claim]:
         "effect on violations is not measured",
         f"{deaths} death, digest {'equal to' if same else 'other than'} the undisturbed one ({calm.digest[:12]})",
         "one death at least, digests equal",
-        decided(same) if deaths else "undecided",
+        verdict_of(same) if deaths else "undecided",
     )
 
 

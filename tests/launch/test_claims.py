@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from scalmarl.launch.claims.battery import FAMILIES, Measured, expected_s, families
-from scalmarl.launch.claims.claim import Claim, decided, differ, more, spread
+from scalmarl.launch.claims.claim import Claim, differ, more, spread, verdict_of
 from scalmarl.launch.claims.laboratory import Laboratory
 from scalmarl.launch.claims.report import Battery, write_report
 from scalmarl.launch.claims.sampled_messages import TINY, phase_claim, turn_claim
@@ -29,7 +29,7 @@ def test_seeds_decide_only_where_their_ranges_are_disjoint() -> None:
     assert more([float("nan"), 5.0, 6.0], [1.0, 2.0, 3.0]) == "undecided"
     assert differ([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]) == differ([4.0, 5.0, 6.0], [1.0, 2.0, 3.0]) == "holds"
     assert differ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) == "undecided", "overlap is no proof that two are equal"
-    assert (decided(True), decided(False)) == ("holds", "fails")
+    assert (verdict_of(True), verdict_of(False)) == ("holds", "fails")
     assert (spread([1.0]), spread([1.0, 3.0])) == ("1.0 (one seed)", "2.0 [1.0, 3.0]")
 
 
