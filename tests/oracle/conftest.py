@@ -17,9 +17,9 @@ from scalmarl.agents.body import agent_body
 from scalmarl.agents.learner import Learner
 from scalmarl.coordinator.body import coordinator_body
 from scalmarl.launch.config import LearnerConfig
-from scalmarl.protocol.effects import Body, Put
+from scalmarl.protocol.effects import Body, Effect, Need, Put
 from scalmarl.protocol.graph import colour_power, named_graph, neighbours_within
-from scalmarl.protocol.keys import COORDINATOR, SIM, Key
+from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
 from scalmarl.protocol.kinds import Value
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.simulator import Faults, MakeBody, Simulation
@@ -106,16 +106,25 @@ class SmallWorld:
         self._points[agent][copies] = start[copies]
 
 
-def noted(body: Body, said: dict[Key, Value]) -> Body:
-    """The body, with what it publishes written down."""
+Stops = Callable[[int, Effect], bool]
+"""(process, what it is about to do) -> it is frozen for good before it does that."""
+
+
+def noted(body: Body, me: int, played: Played, stops: Stops) -> Body:
+    """The body, with what it publishes written down, until it is frozen."""
     result: Any = None
     while True:
         try:
             effect = body.send(result)
         except StopIteration:
             return
+        if stops(me, effect):
+            simulation = played.simulation
+            simulation.nodes[me].frozen_until = float("inf")
+            # A commit that never comes: the runtime does not go on by itself either.
+            yield Need((Key(COORDINATOR, Kind.COMMIT, COORDINATOR, simulation.plan.rounds, 0),))
         if isinstance(effect, Put):
-            said[effect.key] = effect.value.copy()
+            played.said[effect.key] = effect.value.copy()
         result = yield effect
 
 
@@ -150,17 +159,20 @@ def small_plan(agents: int, kappa: int, algorithm: str = "scal-mappo-l", **chose
     )
 
 
-def start(plan: Plan, seed: int = 0, **world: Any) -> Played:
+def start(plan: Plan, seed: int = 0, stops: Stops = lambda me, effect: False, **world: Any) -> Played:
     """A simulation that is yet to be run."""
-    said: dict[Key, Value] = {}
 
     def agent(me: int) -> MakeBody:
-        return lambda round, content: noted(agent_body(me, plan, Learner(plan, me), round, content), said)
+        return lambda round, content: noted(agent_body(me, plan, Learner(plan, me), round, content), me, played, stops)
+
+    def sim(round: int, content: bytes | None) -> Body:
+        return noted(sim_body(plan, SmallWorld(plan, **world), round, content), SIM, played, stops)
 
     bodies: dict[int, MakeBody] = {me: agent(me) for me in range(plan.agents)}
-    bodies[SIM] = lambda round, content: noted(sim_body(plan, SmallWorld(plan, **world), round, content), said)
-    bodies[COORDINATOR] = lambda round, content: noted(coordinator_body(plan, round), said)
-    return Played(Simulation(plan, bodies, seed, Faults()), said)
+    bodies[SIM] = sim
+    bodies[COORDINATOR] = lambda round, content: coordinator_body(plan, round)
+    played = Played(Simulation(plan, bodies, seed, Faults()), {})
+    return played
 
 
 @pytest.fixture

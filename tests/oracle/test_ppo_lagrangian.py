@@ -118,9 +118,9 @@ class Lagrangian:
         adam.step()
 
 
-@pytest.mark.parametrize("charged", [True, False], ids=["as it is", "the cost left out"])
+@pytest.mark.parametrize("kept", [True, False], ids=["as it is", "a multiplier that is forgotten"])
 def test_one_agent_is_a_plain_ppo_lagrangian(
-    charged: bool, make_plan: Callable[..., Plan], play: Callable[..., Any]
+    kept: bool, make_plan: Callable[..., Plan], play: Callable[..., Any]
 ) -> None:
     plan = make_plan(1, 0, radius="off", kl_max=10.0, limit=0.2)
     played = play(plan)
@@ -134,7 +134,7 @@ def test_one_agent_is_a_plain_ppo_lagrangian(
         acted = [[Key(0, Kind.ACTION, 0, round, key.step) for key in row] for row in steps[:-1]]
         actions = np.array([np.concatenate([played.said[key] for key in row]) for row in acted])
         trainer.learn(round, told, actions)
-        if not charged:
+        if not kept:
             trainer.multiplier = 0.0
     file = safetensors.numpy.load(played.files[0][plan.rounds])
     assert file["multipliers"][0] > 0.1
@@ -142,9 +142,9 @@ def test_one_agent_is_a_plain_ppo_lagrangian(
     for prefix, net in zip(("policy.mean", "reward_critic", "cost_critic_0"), (trainer.actor, *trainer.critics)):
         learnt |= {f"{prefix}.{key}": value for key, value in net.state_dict().items()}
     worst = max(float(np.abs(file[name] - value.detach().numpy()).max()) for name, value in learnt.items())
-    worst = max(worst, abs(trainer.multiplier - float(file["multipliers"][0])) if charged else 0.0)
+    worst = max(worst, abs(trainer.multiplier - float(file["multipliers"][0])) if kept else 0.0)
     worst = max(worst, float(np.abs(file["inputs.mean"] - trainer.statistics()[0]).max()))
     scales = [(m, np.sqrt(square - m**2)) for _, m, square in file["values"]]
     worst = max(worst, float(np.abs(np.array(scales) - trainer.scale).max()))
-    print(f"charged {charged}: largest deviation {worst:.1e}")
-    assert worst < 1e-6 if charged else worst > 1e-4
+    print(f"kept {kept}: largest deviation {worst:.1e}")
+    assert worst < 1e-6 if kept else worst > 1e-4

@@ -299,7 +299,8 @@ def batch_of(plan: Plan, said: dict[Key, Any], round: int, i: int) -> dict[str, 
 
     told, block = stack(SIM, Kind.OBSERVATION, plan.steps + 1), plan.task.block_sizes[i]
     return {
-        "blocks": told[:, :, :block], "reward": told[1:, :, block], "costs": np.moveaxis(told[1:, :, block + 1 : -2], 2, 0),
+        "blocks": told[:, :, :block], "reward": told[1:, :, block],
+        "costs": np.moveaxis(told[1:, :, block + 1 : -2], 2, 0),
         "terminated": told[:, :, -2] > 0, "truncated": told[:, :, -1] > 0, "actions": stack(i, Kind.ACTION, plan.steps),
     }  # fmt: skip
 
