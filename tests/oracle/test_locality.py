@@ -23,7 +23,16 @@ from scalmarl.protocol.simulator import InvariantBroken
 MakePlan = Callable[..., Plan]
 Play = Callable[..., Any]
 AGENTS, KAPPA = 9, 1
-SMALL: dict[str, Any] = {"steps": 6, "copies": 4, "groups": 1, "hidden": (4, 4), "policy_lr": 1e-2}
+SMALL: dict[str, Any] = {
+    "steps": 6,
+    "copies": 4,
+    "groups": 1,
+    "hidden": (4, 4),
+    "policy_lr": 1e-2,
+    "policy_epochs": 2,
+    "critic_epochs": 1,
+    "minibatches": 2,
+}
 
 
 def local_plan(make_plan: MakePlan, **chosen: Any) -> Plan:
