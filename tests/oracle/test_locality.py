@@ -1,0 +1,158 @@
+"""T8 to T10 with real learners: how far a round's news travels, in which order turns may be taken, who must be alive.
+
+Hops on a path with kappa 1 and two phases. What an agent's world tells it goes one hop as a state, one as an advantage,
+and one per phase but the first as a turn: (1 + phases) * kappa. The ledger's sensitivities, which an agent takes from
+all its neighbours' turns when the round closes, stand one kappa further in its round file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import safetensors.numpy
+
+from scalmarl.protocol.effects import Checkpoint, Effect, Put
+from scalmarl.protocol.keys import SIM, Key, Kind
+from scalmarl.protocol.order import phases, predecessors, turn_order
+from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.simulator import InvariantBroken
+
+MakePlan = Callable[..., Plan]
+Play = Callable[..., Any]
+AGENTS, KAPPA = 9, 1
+SMALL: dict[str, Any] = {
+    "steps": 6,
+    "copies": 4,
+    "groups": 1,
+    "hidden": (4, 4),
+    "policy_lr": 1e-2,
+    "policy_epochs": 2,
+    "critic_epochs": 1,
+    "minibatches": 2,
+}
+
+
+def local_plan(make_plan: MakePlan, **chosen: Any) -> Plan:
+    return make_plan(AGENTS, KAPPA, **{**SMALL, "rounds": 1, **chosen})
+
+
+def furthest(plan: Plan, play: Play, source: int, **world: Any) -> dict[str, int]:
+    """How many hops from ``source`` the furthest difference is: of what agents say, of their files, of the part of
+    their files that is not the ledger's."""
+    calm = play(plan, coupled=False, **{**world, "disturbed": None})
+    moved = play(plan, coupled=False, **world)
+    assert calm.said.keys() == moved.said.keys()
+    said = {key.subject for key, value in calm.said.items() if value.tobytes() != moved.said[key].tobytes()}
+    # The digest of a file is said too; files are compared by themselves.
+    told = {
+        key.producer
+        for key, value in calm.said.items()
+        if key.producer != SIM and key.kind is not Kind.DONE and value.tobytes() != moved.said[key].tobytes()
+    }
+    assert source in said
+    files, parameters = set[int](), set[int]()
+    for agent in range(AGENTS):
+        one, two = calm.files[agent][1], moved.files[agent][1]
+        if one != two:
+            files.add(agent)
+        before, after = safetensors.numpy.load(one), safetensors.numpy.load(two)
+        if any(before[n].tobytes() != after[n].tobytes() for n in before if n != "sensitivities"):
+            parameters.add(agent)
+    found = {"values": told, "files": files, "parameters": parameters}
+    return {name: max((abs(agent - source) for agent in agents), default=-1) for name, agents in found.items()}
+
+
+@pytest.mark.parametrize("radius", ["off", "ledger"])
+@pytest.mark.parametrize("source", [0, 1])
+@pytest.mark.parametrize("world", ["acts", "deaf"])
+def test_news_travels_one_kappa_per_phase_and_one_more(
+    radius: str, source: int, world: str, make_plan: MakePlan, play: Play
+) -> None:
+    """``acts``: the last observation is another one, when all actions are taken; ``deaf``: all are, and no action moves
+    anything, so that what travels is the update's news and not the world's."""
+    plan = local_plan(make_plan, radius=radius)
+    reach = (1 + phases(plan, 0)) * KAPPA
+    assert reach == 3
+    deaf = world == "deaf"
+    found = furthest(plan, play, source, deaf=deaf, disturbed=(source, 0 if deaf else plan.steps))
+    print(f"radius {radius}, source {source}, {world}: {found}, reach {reach}")
+    assert 0 < found["values"] <= reach
+    assert 0 < found["parameters"] <= reach
+    assert found["files"] <= (reach + KAPPA if radius == "ledger" else reach)
+
+
+def test_the_news_goes_all_the_way(make_plan: MakePlan, play: Play) -> None:
+    """Else the bound above would hold for a run in which nothing is exchanged."""
+    plan = local_plan(make_plan, radius="ledger")
+    found = [furthest(plan, play, source, deaf=True, disturbed=(source, 0)) for source in (0, 1)]
+    assert max(f["parameters"] for f in found) == (1 + phases(plan, 0)) * KAPPA
+    assert max(f["files"] for f in found) == (2 + phases(plan, 0)) * KAPPA
+
+
+def test_through_the_world_news_travels_a_hop_per_step(make_plan: MakePlan, play: Play) -> None:
+    """Policies read neighbours, so what happens at t = 0 moves actions further and further off while sampling."""
+    plan = local_plan(make_plan, radius="off")
+    assert furthest(plan, play, 0, disturbed=(0, 0))["values"] > (1 + phases(plan, 0)) * KAPPA
+
+
+@pytest.mark.parametrize("radius", ["off", "ledger"])
+@pytest.mark.parametrize("order", ["colour", "permutation", "fixed"])
+def test_wavefront_and_serial_give_the_same_bits(radius: str, order: str, make_plan: MakePlan, play: Play) -> None:
+    plan = local_plan(make_plan, radius=radius, order=order, rounds=2)
+    wavefront = play(plan, seed=1)
+    serial = play(replace(plan, schedule="serial"), seed=2)
+    assert wavefront.said.keys() == serial.said.keys()
+    assert all(value.tobytes() == serial.said[key].tobytes() for key, value in wavefront.said.items())
+    assert {i: wavefront.files[i] for i in range(AGENTS)} == {i: serial.files[i] for i in range(AGENTS)}
+
+
+def stopped(plan: Plan, last: int) -> tuple[set[int], Callable[[int, Effect], bool]]:
+    """Who goes on after the rollout when only what ``last`` needs is alive, and the rule that freezes the others.
+
+    It needs the turns of its predecessors and what they need; of the neighbours of all these only what they say before
+    anybody's turn. Everybody else is frozen before it says anything but states.
+    """
+    before = predecessors(plan, 0)
+    alive, open_ = set[int](), [last]
+    while open_:
+        agent = open_.pop()
+        alive.add(agent)
+        open_ += before[agent]
+    heard = {other for agent in alive for other in plan.neighbours[agent]} - alive
+
+    def stops(me: int, effect: Effect) -> bool:
+        if me == SIM:
+            return isinstance(effect, Checkpoint) and effect.round > 0
+        if me in alive or not isinstance(effect, Put):
+            return False
+        return effect.key.kind is (Kind.TURN if me in heard else Kind.ADVANTAGE)
+
+    return alive, stops
+
+
+@pytest.mark.parametrize("schedule", ["wavefront", "serial"])
+def test_an_update_is_finished_while_all_that_are_far_are_frozen(
+    schedule: str, make_plan: MakePlan, begin: Play, play: Play
+) -> None:
+    plan = local_plan(make_plan, schedule=schedule, radius="ledger")
+    last = turn_order(plan, 0)[-1]
+    alive, stops = stopped(plan, last)
+    assert len(alive) <= 3
+    whole = play(plan).said
+    run = begin(plan, stops=stops)
+    with pytest.raises(InvariantBroken, match="stuck"):
+        run.simulation.run()
+    assert not any(key.kind is Kind.COMMIT for key in run.said)
+    turns = {key.producer for key in run.said if key.kind is Kind.TURN}
+    frozen = [process for process, node in run.simulation.nodes.items() if node.frozen_until == float("inf")]
+    print(f"{schedule}: agent {last}, alive {sorted(alive)}, frozen {sorted(frozen)}, turns of {sorted(turns)}")
+    assert set(frozen) >= set(range(AGENTS)) - alive - {other for a in alive for other in plan.neighbours[a]}
+    turn = Key(last, Kind.TURN, last, 0, 0)
+    if schedule == "wavefront":
+        assert turns == alive
+        assert run.said[turn].tobytes() == whole[turn].tobytes()
+    else:
+        assert last not in turns
