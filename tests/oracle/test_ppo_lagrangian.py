@@ -122,7 +122,7 @@ class Lagrangian:
 def test_one_agent_is_a_plain_ppo_lagrangian(
     kept: bool, make_plan: Callable[..., Plan], play: Callable[..., Any]
 ) -> None:
-    plan = make_plan(1, 0, radius="off", kl_max=10.0, limit=0.2)
+    plan = make_plan(1, 0, radius="off", kl_max=10.0, limit=0.2, critic_epochs=3)
     played = play(plan)
     trainer = Lagrangian(plan, safetensors.numpy.load(played.files[0][0]))
     for round in range(plan.rounds):
