@@ -98,7 +98,7 @@ def test_huber_is_linear_on_both_sides(error: float, loss: float, slope: float) 
     """The published loss tests e > d instead of |e| > d: an error of -15 costs nothing there and teaches nothing."""
     value = torch.tensor([error], requires_grad=True)
     found = huber(value, torch.zeros(1)).sum()
-    found.backward()
+    found.backward()  # type: ignore[no-untyped-call]
     assert value.grad is not None
     assert (found.item(), value.grad.item()) == pytest.approx((loss, slope))
 
@@ -156,7 +156,7 @@ def test_agents_with_unequal_action_sizes_take_one_another_s_ratios_without_padd
     assert turn.shape == (plan.samples + TURN_FIGURES + 2,)
     assert np.abs(turn[: plan.samples]).max() > 0.0
     assert file_of(learner)["policy.log_std"].shape == (plan.task.action_sizes[me],)
-    factor = predecessor_factor([turn[: plan.samples]], 1e9, plan.samples)
+    factor = predecessor_factor([turn[: plan.samples].astype(np.float64)], 1e9, plan.samples)
     np.testing.assert_allclose(factor, np.exp(turn[: plan.samples].astype(np.float64)))
 
 
@@ -169,7 +169,7 @@ def test_autograd_s_anomaly_detection_is_off_while_an_agent_learns(monkeypatch: 
 
     def watched(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         seen.append(torch.is_anomaly_enabled())
-        backward(tensor, *args, **kwargs)
+        backward(tensor, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(torch.Tensor, "backward", watched)
     plan = plan_of()
