@@ -148,7 +148,7 @@ def test_a_ratio_is_the_product_over_an_actions_entries() -> None:
 
 
 @pytest.mark.parametrize("me", [0, 1])
-def test_agents_with_unequal_action_sizes_take_one_another_s_ratios_without_padding(me: int) -> None:
+def test_unequal_action_sizes_need_no_padding(me: int) -> None:
     plan = plan_of()
     assert plan.task.action_sizes == (1, 2)
     learner = rolled_out(plan, me)
@@ -218,7 +218,7 @@ def test_a_round_file_holds_everything_that_learning_goes_on_from(algo: str, cri
 # ---- multipliers ----
 
 
-def test_with_the_default_settings_a_multiplier_moves_by_more_than_a_half_in_20_rounds_and_falls_to_0() -> None:
+def test_a_multiplier_of_the_default_settings_visibly_rises_and_falls() -> None:
     """The published rates move it by a few hundredths in a whole run at a hundred above the limit."""
     settings, world = LearnerConfig(), WorldConfig()
     samples, path = world.envs * world.steps, [0.0]
@@ -230,7 +230,7 @@ def test_with_the_default_settings_a_multiplier_moves_by_more_than_a_half_in_20_
     assert path[-1] == 0.0
 
 
-def test_before_the_first_episode_ends_a_multiplier_follows_the_cost_that_was_seen() -> None:
+def test_a_multiplier_does_not_drift_before_the_first_episode_ends() -> None:
     """The published buffers hold zeros until an episode has ended, so their multipliers first drift down, whatever the
     cost; here one round of a cost of 1 per step, none of whose episodes ended, is ten per episode of ten steps."""
     plan = plan_of()
