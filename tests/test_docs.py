@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from scalmarl.agents.algorithms import ALGORITHMS
+from scalmarl.launch.config import resolve
 from scalmarl.launch.env_command import graph_words, listed, sizes
+from scalmarl.launch.planning import make_plan
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes, encode
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, Role, process_name
 from scalmarl.protocol.kinds import TABLE, To, form, steps_of
@@ -99,10 +103,45 @@ def block_of(task: str, agent: int) -> Callable[[], str]:
     return table
 
 
+def table_of_switches() -> str:
+    lines = ["| name | hears | factor | cost_terms | reward_terms | radius | accept | update |", "|" + "---|" * 8]
+    for name, algorithm in ALGORITHMS.items():
+        switches = algorithm.switches
+        lines.append(
+            f"| `{name}` | {algorithm.hears} | {switches.factor} | {switches.cost_terms} | {switches.reward_terms} "
+            f"| {switches.radius} | {'test' if switches.accept else 'off'} | {switches.update} |"
+        )
+    return "\n".join(lines)
+
+
+NUMBERS = {
+    Kind.STATE: "(T + 1) E b", Kind.ADVANTAGE: "(1 + m) B", Kind.SLACK: "3 m", Kind.TURN: "B + 3 + M",
+}  # fmt: skip
+
+
+def table_of_numbers() -> str:
+    """What agent 3 of a default run sends to the agents that hear it, by the ledger's formula."""
+    lines = ["| algorithm | numbers to each neighbour | b | neighbours | to each | to all |", "|" + "---|" * 6]
+    for name in ALGORITHMS:
+        plan = make_plan(*resolve(None, (), {"run.algo": name, "run.agents": 8, "run.kappa": 2})).plan
+        sent = {kind: count for (to, kind), count in predicted(plan, 3).items() if to in plan.neighbours[3]}
+        each = sum(count.payload_bytes for count in sent.values()) // 4
+        formula = " + ".join(NUMBERS[Kind(kind)] for kind in sorted(sent))
+        if Kind.ADVANTAGE not in sent:
+            formula = formula.replace(" + M", "")
+        neighbours = len(plan.neighbours[3])
+        lines.append(
+            f"| `{name}` | {formula or 'none'} | {plan.task.block_sizes[3]} | {neighbours} | {each:,} "
+            f"| {each * neighbours:,} |"
+        )
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "protocol.md": {
         "table of kinds": table_of_kinds, "example frame": example_frame, "worked example": worked_example,
     },
+    "algorithms.md": {"table of switches": table_of_switches, "table of numbers": table_of_numbers},
     "tasks/README.md": {"table of tasks": table_of_tasks},
     "tasks/safe-manyant.md": {"block": block_of("safe-manyant:8x1", 0)},
     "tasks/safe-ant.md": {"block": block_of("safe-ant:4x2", 0)},
@@ -157,6 +196,48 @@ def test_documented_shapes_are_those_of_the_code(kind: Kind, agent: int) -> None
     dtype, shape = form(PLAN, Key(producer, kind, agent, 0, 0))
     assert shape == wanted
     assert dtype.name in documented("table of kinds")
+
+
+@pytest.mark.parametrize("told", [("advantage", "slack", "turn"), ("turn",)])
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_documented_numbers_of_a_round_are_those_of_the_ledger(kind: Kind, told: tuple[str, ...]) -> None:
+    text = (DOCS / "algorithms.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| `{kind.name.lower()}` \| .* \| (.*) \|$", text, re.MULTILINE)
+    assert row is not None
+    assert row[1] == NUMBERS[kind]
+    plan = replace(PLAN, exchanged=told)
+    sizes = {
+        "T": plan.steps, "E": plan.copies, "B": plan.samples, "b": plan.task.block_sizes[1], "m": plan.costs(1),
+        "M": sum(plan.costs(h) for h in (0, 1, 2)) if "advantage" in told else 0,
+    }  # fmt: skip
+    product = re.sub(r"(?<=[\w)]) (?=\w)", " * ", NUMBERS[kind])
+    sent = predicted(plan, 1).get((0, kind))
+    exists = kind is Kind.STATE or kind.name.lower() in told
+    assert (sent.payload_bytes if sent else 0) == 4 * exists * int(eval(product, {}, sizes))
+
+
+GUARD = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+def test_every_guard_that_a_page_names_is_a_test_of_that_file() -> None:
+    root, named = DOCS.parent, 0
+    for page in DOCS.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert len(GUARD.findall(text)) == text.count(".py::"), f"{page}: a guard is not written `tests/...::test_name`"
+        for file, name in GUARD.findall(text):
+            assert (root / file).is_file(), (page, file)
+            assert re.search(rf"^def {name}\(", (root / file).read_text(encoding="utf-8"), re.MULTILINE), (page, name)
+            named += 1
+    assert named > 20
+
+
+def test_every_published_defect_names_what_guards_it() -> None:
+    text = (DOCS / "published-defects.md").read_text(encoding="utf-8")
+    defects = re.split(r"^### ", text, flags=re.MULTILINE)[1:]
+    assert len(defects) >= 16
+    for defect in defects:
+        assert "Guard" in defect, defect.splitlines()[0]
+        assert GUARD.search(defect), defect.splitlines()[0]
 
 
 def test_documented_steps_are_those_of_the_code() -> None:
