@@ -212,8 +212,9 @@ class ClippedTurn(PolicyTurn):
             if certain > self._settings.truncation_error and self._bounds.breached(step) is None:
                 return
             self._bound = "accept"
+            # Moments of a step that is not taken whole are those of where it began, as in going back.
+            self._optimiser.load_state_dict(optimiser_state)
         self._place(start, start, 0.0)
-        self._optimiser.load_state_dict(optimiser_state)
 
 
 def theorem_price(gamma: float, largest_advantage: float) -> float:

@@ -385,3 +385,31 @@ def test_the_same_turn_gives_the_same_bits() -> None:
         return given.bits(), given.optimiser_bits(), outcome.log_ratio.numpy().tobytes(), outcome.step.kl_mean
 
     assert once() == once()
+
+
+# ---- the accept test ----
+
+
+def test_only_a_certain_gain_is_kept_and_what_is_refused_leaves_no_trace() -> None:
+    """At gamma 0.99 nu is 19,800 max|A|: no step has a certain gain. At 0.01 it is 0.02 max|A|, and a step that raises
+    its surrogate by more than that is kept whole."""
+    exact = {**asdict(ALGORITHMS["scal-mappo-l-exact"].switches)}
+    accept = replace(SETTINGS, **exact)
+    refused = bench(settings=accept)
+    before = refused.bits()
+    outcome = refused.turn(NOWHERE, minibatches(1))
+    assert (outcome.bound, outcome.step.kl_max, outcome.reward_gain) == ("accept", 0.0, 0.0)
+    assert refused.bits() == before
+    assert refused.optimiser_bits() == []
+    kept, free = bench(settings=replace(accept, gamma=0.01)), bench()
+    assert kept.turn(NOWHERE, minibatches(1)).bound == "epochs"
+    free.turn(NOWHERE, minibatches(1))
+    assert kept.bits() == free.bits()
+
+
+def test_a_gain_that_does_not_exceed_the_truncation_error_is_refused() -> None:
+    settings = replace(SETTINGS, **asdict(ALGORITHMS["scal-mappo-l-exact"].switches), gamma=0.01, truncation_error=1e6)
+    given = bench(settings=settings)
+    before = given.bits()
+    assert given.turn(NOWHERE, minibatches(1)).bound == "accept"
+    assert given.bits() == before

@@ -192,9 +192,7 @@ def test_an_agent_s_step_moves_nothing_of_another_agent() -> None:
 # ---- files ----
 
 
-@pytest.mark.parametrize(
-    ("algo", "critics"), [("scal-mappo-l", 2), ("scal-mappo-l-exact", 2), ("mappo-l", 2), ("happo", 1)]
-)
+@pytest.mark.parametrize(("algo", "critics"), [("scal-mappo-l", 2), ("mappo-l", 2), ("happo", 1)])
 def test_a_round_file_holds_everything_that_learning_goes_on_from(algo: str, critics: int) -> None:
     """Networks, the optimiser of each, a normaliser per critic, multipliers, sensitivities and input statistics."""
     plan = plan_of(algo, gamma=0.5)
