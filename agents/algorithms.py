@@ -24,7 +24,8 @@ class Switches:
     ``factor``: multiply by the ratios of the predecessors that are heard; ``cost_terms``: whose costs the advantage
     charges; ``reward_terms``: whose reward advantages it sums (``team``: own estimate of the team's reward);
     ``radius``: where the bound of a step comes from besides ``kl_max``; ``accept``: keep the old policy unless a lower
-    bound of the gain is positive; ``update``: clipped steps on a Lagrangian, or a constrained trust-region step.
+    bound of the gain exceeds ``truncation_error``; ``update``: clipped steps on a Lagrangian, or a constrained
+    trust-region step.
     """
 
     factor: Factor

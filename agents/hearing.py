@@ -49,9 +49,19 @@ class Hearing:
         shared = self.plan.task.cost_mode != "local"
         return [self.me] if shared or self.settings.cost_terms == "own" else sorted(self.advantages)
 
-    def costs(self) -> dict[tuple[int, int], Array]:
-        """Raw advantages ``[B]`` of every cost (agent h, j) whose change this turn measures."""
-        return {(h, j): self._advantage(h, 1 + j).reshape(-1) for h, j in turn_surrogates(self.plan, self.me)}
+    def measured_rewards(self) -> Array:
+        """The summed reward advantage ``[B]`` by which the turn's gain is measured."""
+        total: Array = np.sum(self.rewards(), axis=0).reshape(-1) * self._weight()
+        return total
+
+    def measured_costs(self) -> dict[tuple[int, int], Array]:
+        """Advantages ``[B]`` of every cost (agent h, j) whose change this turn measures."""
+        weight = self._weight()
+        return {(h, j): self._advantage(h, 1 + j).reshape(-1) * weight for h, j in turn_surrogates(self.plan, self.me)}
+
+    def _weight(self) -> Array | float:
+        # A bound with the theorem's constants is about the policy of the moment, predecessors' moves included.
+        return self.factor() if self.settings.radius == "exact" else 1.0
 
     def centred_cost(self, j: int) -> Array:
         """The own j-th cost advantage ``[B]``, centred over the valid samples, 0 elsewhere."""

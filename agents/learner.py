@@ -144,7 +144,7 @@ class Learner:
         estimates = []
         for j, limit in enumerate(self._limits):
             j_now = multiplier.cost_estimate(rollout.costs[j], rollout.valid, ended, self._plan.task.horizon)
-            if settings.cost_terms != "none" and settings.update == "clip":
+            if settings.has_multipliers:
                 own.multipliers[j] = multiplier.step(
                     own.multipliers[j], j_now, limit, settings.multiplier_rate, self._plan.samples,
                     settings.multiplier_max,
@@ -166,8 +166,8 @@ class Learner:
             self._inputs[:-1].reshape(self._plan.samples, -1),
             torch.from_numpy(rollout.actions.reshape(self._plan.samples, -1)),
             torch.from_numpy(rollout.valid.reshape(-1).astype(np.float32)),
-            np.sum(rewards, axis=0).reshape(-1),
-            heard.costs(),
+            heard.measured_rewards(),
+            heard.measured_costs(),
         )
         parts = (own.policy, own.policy_optimiser, batch, heard.bounds(), settings)
         costs = heard.charged_costs() if settings.update == "clip" else []
@@ -251,7 +251,9 @@ class Learner:
         }
 
     def _learn_sensitivities(self, turns: Mapping[int, Value]) -> None:
-        steps = [told_step(self._plan, h, turns[h]) for h in sorted(turns)]
+        assert self._outcome is not None
+        # Where nobody is heard, the own step is all there is to learn from.
+        steps = [told_step(self._plan, h, turns[h]) for h in sorted(turns)] or [self._outcome.step]
         for j, old in enumerate(self._own.sensitivities):
             self._own.sensitivities[j] = moved_sensitivity(old, steps, (self._me, j), self._plan.task.horizon)
 

@@ -38,9 +38,7 @@ class Networks:
         self.critic_optimisers = [_adam(critic, settings.critic_lr) for critic in self.critics]
         self.inputs = InputNormaliser.empty(width)
         self.values = [ValueNormaliser(std_floor=settings.value_std_floor) for _ in self.critics]
-        # Without a Lagrangian there is no multiplier that could ever move.
-        lagrangian = settings.cost_terms != "none" and settings.update == "clip"
-        self.multipliers = [settings.multiplier_start if lagrangian else 0.0] * costs
+        self.multipliers = [settings.multiplier_start if settings.has_multipliers else 0.0] * costs
         self.sensitivities = [FIRST_SENSITIVITY] * costs
 
     def trained(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:

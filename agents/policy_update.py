@@ -59,7 +59,7 @@ def predecessor_factor(log_ratios: Sequence[NDArray[np.floating]], limit: float,
 class Batch:
     """A round's samples, flat ``[B, ...]``; ``weights`` 1 where valid, else 0.
 
-    ``rewards`` ``[B]``: the summed raw reward advantages that the turn is about; ``costs``: raw cost advantages ``[B]``
+    ``rewards`` ``[B]``: the summed reward advantages that the turn is about; ``costs``: cost advantages ``[B]``
     of every (agent h, cost j) that was heard.
     """
 
@@ -144,8 +144,10 @@ class PolicyTurn:
         self._optimiser.load_state_dict(optimiser_state)
         for bisection in range(1, BISECTIONS + 1):
             self._place(start, reached, 0.5**bisection)
-            if self._breached() is None:
+            bound = self._breached()
+            if bound is None:
                 return
+            self._bound = bound
         self._place(start, start, 0.0)
 
     def _place(self, start: Sequence[Tensor], end: Sequence[Tensor], fraction: float) -> None:
@@ -185,6 +187,9 @@ class ClippedTurn(PolicyTurn):
     def _climb(self, rows: Tensor, advantage: Tensor) -> None:
         batch, clip = self._batch, self._settings.clip
         weights = batch.weights[rows]
+        if not weights.any():
+            # Adam would go on by its moments, unseen by any measure of the step.
+            return
         mean, std = self._policy(batch.inputs[rows])
         ratio = (log_prob(mean, std, batch.actions[rows]) - self._old_log_prob[rows]).exp()
         gain = torch.minimum(ratio * advantage[rows], ratio.clamp(1.0 - clip, 1.0 + clip) * advantage[rows])
@@ -199,7 +204,10 @@ class ClippedTurn(PolicyTurn):
 
     def _keep_certain_gain(self, first: Reached) -> None:
         """The accept test: the first of four bisections towards the old policy whose lower bound of the gain,
-        L / (1 - gamma) - nu * max KL, exceeds ``truncation_error``, else the old policy (docs/theory.md)."""
+        L / (1 - gamma) - nu * max KL, exceeds ``truncation_error``, else the old policy
+        (Prop. 3.5, with the largest sampled A)."""
+        if not self._measure()[1].kl_max > 0.0:
+            return
         gamma = self._settings.gamma
         largest = float(np.abs(self._batch.rewards[self._valid]).max(initial=0.0))
         start, optimiser_state = first

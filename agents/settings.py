@@ -43,6 +43,11 @@ class LearnerSettings:
     multiplier_rate: float
     multiplier_max: float
 
+    @property
+    def has_multipliers(self) -> bool:
+        """Whether costs are priced by multipliers: not where none count, nor where they are constraints of the step."""
+        return self.cost_terms != "none" and self.update == "clip"
+
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> LearnerSettings:
         """From the plan's ``learner``."""

@@ -21,6 +21,8 @@ from scalmarl.agents.policy_update import PolicyTurn
 
 LINE_SEARCH = 10
 TINY = 1e-8
+PARALLEL = 1e-9
+"""Share of the gradient off the constraint's direction below which it counts as none."""
 
 
 @dataclass(frozen=True)
@@ -101,34 +103,42 @@ def constrained_step(
     if slope is None or descent is None:
         return free, False
     r, s = float(gradient @ descent), float(slope @ descent)
-    if s <= TINY:
+    if s <= 0.0:
         return free, False
-    room = 2.0 * radius - excess**2 / s
-    if room <= 0.0:
+    if 2.0 * radius - excess**2 / s <= 0.0:
         # The plane of the constraint misses the trust region: all of it is feasible, or none.
         return (free, False) if excess < 0.0 else (-math.sqrt(2.0 * radius / s) * descent, True)
-    scale = _dual(q, r, s, excess, radius, room)
-    price = max(0.0, (r + scale * excess) / s)
-    return (ascent - price * descent) / max(scale, TINY), False
+    binds, scale = _dual(q, r, s, excess, radius)
+    if not binds:
+        return ascent / max(scale, TINY), False
+    # To the plane, and along it with what is left of the gradient there; nothing is where both gradients are parallel.
+    along = ascent - (r / s) * descent
+    return (along / scale if scale > 0.0 else 0.0 * along) - (excess / s) * descent, False
 
 
-def _dual(q: float, r: float, s: float, excess: float, radius: float, room: float) -> float:
-    """The multiplier of the trust region, from the two pieces of the concave dual: with and without the constraint."""
-    rest = max(q - r**2 / s, 0.0)
-    binds, loose = math.sqrt(rest / room), math.sqrt(q / (2.0 * radius))
-    # The constraint's multiplier is positive where r + lambda * c > 0.
-    edge = -r / excess if excess != 0.0 else math.inf
-    if excess > 0.0:
-        binds, loose = max(binds, edge), min(loose, max(edge, 0.0))
-    elif excess < 0.0:
-        binds, loose = min(binds, max(edge, 0.0)), max(loose, edge)
-    elif r > 0.0:
-        return binds
+def _dual(q: float, r: float, s: float, excess: float, radius: float) -> tuple[bool, float]:
+    """Whether the constraint binds, and the multiplier lambda of the trust region: the better of the two pieces of the
+    concave dual. The constraint's own multiplier is positive where r + lambda * excess > 0."""
+    everything, nothing = (0.0, math.inf), (0.0, -1.0)
+    if excess == 0.0:
+        binding, loose = (everything, nothing) if r > 0.0 else (nothing, everything)
     else:
-        return loose
-    with_constraint = -0.5 * (rest / max(binds, TINY) + room * binds) + r * excess / s
-    without = -0.5 * (q / max(loose, TINY) + 2.0 * radius * loose)
-    return binds if with_constraint >= without else loose
+        edge = -r / excess
+        below, above = (0.0, edge), (max(edge, 0.0), math.inf)
+        binding, loose = (above, below) if excess > 0.0 else (below, above)
+    rest = max(q - r**2 / s, 0.0)
+    rest = rest if rest > PARALLEL * q else 0.0
+    candidates = []
+    for binds, (low, high), linear, quadratic, constant in (
+        (True, binding, rest, 2.0 * radius - excess**2 / s, r * excess / s),
+        (False, loose, q, 2.0 * radius, 0.0),
+    ):
+        if high >= low:
+            scale = min(max(math.sqrt(linear / quadratic), low), high)
+            price = linear / max(scale, TINY)
+            candidates.append((constant - 0.5 * (price + quadratic * scale), binds, scale))
+    _, binds, scale = max(candidates)
+    return binds, scale
 
 
 def conjugate_gradient(product: Callable[[Tensor], Tensor], target: Tensor, iterations: int) -> Tensor:
@@ -139,7 +149,10 @@ def conjugate_gradient(product: Callable[[Tensor], Tensor], target: Tensor, iter
         if square < 1e-20:
             break
         moved = product(direction)
-        length = square / float(direction @ moved)
+        curvature = float(direction @ moved)
+        if curvature <= 0.0:
+            break
+        length = square / curvature
         x, residual = x + length * direction, residual - length * moved
         before, square = square, float(residual @ residual)
         direction = residual + (square / before) * direction

@@ -7,6 +7,7 @@ of a file at once; unknown keys are errors with the nearest name.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import json
@@ -16,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from scalmarl.agents.algorithms import ALGORITHMS, CostTerms, Factor, Radius, RewardTerms
+from scalmarl.agents.algorithms import ALGORITHMS, CostTerms, Factor, Radius, RewardTerms, Switches
 from scalmarl.launch.errors import UsageProblem
 
 SEEDS = 2**63
@@ -98,7 +99,9 @@ class LearnerConfig(Section):
         "constants), off; default: the algorithm's",
     )
     accept: bool | None = Field(
-        None, description="keep the old policy unless a lower bound of the gain is positive; default: the algorithm's"
+        None,
+        description="keep the old policy unless a lower bound of the gain exceeds truncation_error; default: the "
+        "algorithm's",
     )
     hidden: list[Positive] = Field([64, 64], min_length=1, description="widths of the hidden layers")
     initial_std: Rate | None = Field(None, description="initial deviation of the policy; default: the task's")
@@ -149,6 +152,11 @@ class Config(Section):
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
+SWITCH_KEYS = {f"learner.{field.name}" for field in dataclasses.fields(Switches)} & {
+    f"learner.{name}" for name in LearnerConfig.model_fields
+}
+"""What an algorithm is made of, as keys of the configuration."""
+
 Origins = dict[str, str]
 """``section.key`` -> where its value came from."""
 
@@ -157,11 +165,12 @@ def resolve(file: Path | None, assignments: tuple[str, ...], flags: dict[str, An
     """Defaults, file, ``--set`` and flags (``section.key`` -> value), merged and checked. Raises ``UsageProblem``."""
     values: dict[str, dict[str, Any]] = {}
     origins: Origins = {}
-    for origin, layer in (
-        (str(file), _read_file(file) if file else {}),
-        ("--set", _parse_assignments(assignments)),
-        ("flag", flags),
-    ):
+    told, chosen = _read_file(file) if file else {}, _parse_assignments(assignments)
+    algo = {**told, **chosen, **flags}.get("run.algo")
+    if algo != told.get("run.algo"):
+        # The switches that a run's config.toml has written out are those of its algorithm, not of another.
+        told = {name: value for name, value in told.items() if name not in SWITCH_KEYS}
+    for origin, layer in ((str(file), told), ("--set", chosen), ("flag", flags)):
         for name, value in layer.items():
             section, _, key = name.partition(".")
             values.setdefault(section, {})[key] = value

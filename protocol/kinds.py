@@ -95,7 +95,7 @@ TABLE: dict[Kind, KindSpec] = {
     Kind.SLACK: KindSpec(
         (Role.AGENT,), To.NEIGHBOURHOOD, When.ONCE, "<f4",
         lambda plan, i: (plan.costs(i), 3),
-        "per cost: slack, sensitivity, multiplier",
+        "per cost: slack, price of a step, multiplier",
     ),
     Kind.TURN: KindSpec(
         (Role.AGENT,), To.NEIGHBOURHOOD, When.ONCE, "<f4",

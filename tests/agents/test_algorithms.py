@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from scalmarl.agents.algorithms import ALGORITHMS, Switches
 from scalmarl.agents.learner_state import Networks
 from scalmarl.agents.settings import LearnerSettings
-from scalmarl.launch.config import resolve
+from scalmarl.launch.config import resolve, to_toml
 from scalmarl.launch.errors import UsageProblem
 from scalmarl.launch.planning import make_plan
 from scalmarl.protocol.plan import Plan
@@ -56,6 +57,20 @@ def test_switches_can_be_chosen_one_by_one() -> None:
     assert plan.learner["cost_terms"] == "neighbourhood"
     assert plan.exchanged == ("advantage", "slack")
     assert plan_of("scal-mappo-l", "learner.reward_terms=team").task.reward_mode == "team"
+
+
+def test_the_switches_in_another_runs_configuration_are_not_those_of_another_algorithm(tmp_path: Path) -> None:
+    """A run's config.toml has the switches of its algorithm written out."""
+    flags = {"run.agents": 4, "run.kappa": 1, "world.envs": 4, "world.steps": 4}
+    default = make_plan(*resolve(None, (), flags))
+    file = tmp_path / "config.toml"
+    file.write_text(to_toml(default.config), encoding="utf-8")
+    plan = make_plan(*resolve(file, (), {"run.algo": "happo", "world.reward": "team"})).plan
+    assert {name: plan.learner[name] for name in ("cost_terms", "reward_terms", "radius")} == {
+        "cost_terms": "none", "reward_terms": "team", "radius": "off",
+    }  # fmt: skip
+    again = make_plan(*resolve(file, ("learner.factor=none",), {"run.algo": "scal-mappo-l"})).plan
+    assert (again.learner["factor"], again.learner["radius"]) == ("none", "ledger")
 
 
 def test_the_same_switches_make_the_same_run_by_whatever_name() -> None:

@@ -268,6 +268,16 @@ def test_a_turn_without_valid_samples_does_not_move() -> None:
     assert (outcome.step.kl_mean, outcome.step.kl_max, outcome.clip_fraction) == (0.0, 0.0, 0.0)
 
 
+def test_a_warm_optimiser_does_not_move_a_policy_on_samples_none_of_which_is_valid() -> None:
+    given = bench()
+    given.turn(NOWHERE, minibatches(2))
+    before = given.bits()
+    given.batch.weights[:] = 0.0
+    outcome = given.turn(NOWHERE, minibatches(2))
+    assert given.bits() == before
+    assert not outcome.log_ratio.any()
+
+
 # ---- the radius ----
 
 

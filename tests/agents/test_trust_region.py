@@ -81,6 +81,32 @@ def test_a_feasible_step_meets_the_conditions_of_optimality(seed: int, share: fl
     assert abs(price * linear) < 1e-6
 
 
+@pytest.mark.parametrize(
+    ("g", "b", "excess", "wanted"),
+    [
+        # The trust region is a disc of radius 0.2; both gradients lie on the first axis.
+        ((0.1, 0.0), (-0.1, 0.0), -0.005, (0.2, 0.0)),
+        ((0.1, 0.0), (0.1, 0.0), -0.005, (0.05, 0.0)),
+        ((0.1, 0.0), (0.1, 0.0), 0.005, (-0.05, 0.0)),
+        ((0.0, 0.0), (0.1, 0.0), 0.005, (-0.05, 0.0)),
+    ],
+)
+def test_gradients_that_are_parallel_or_nothing(
+    g: tuple[float, float], b: tuple[float, float], excess: float, wanted: tuple[float, float]
+) -> None:
+    up, down = torch.tensor(g, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)
+    step, recovers = constrained_step(up, up, down, down, excess, 0.02)
+    assert not recovers
+    torch.testing.assert_close(step, torch.tensor(wanted, dtype=torch.float64))
+
+
+def test_a_faint_cost_that_is_out_of_reach_is_recovered_from_too() -> None:
+    up, down = torch.tensor([1.0, 0.0]), torch.tensor([5e-5, 5e-5])
+    step, recovers = constrained_step(up, up, down, down, 0.005, 0.02)
+    assert recovers
+    assert float(step @ down) < 0.0
+
+
 def test_a_limit_out_of_reach_is_recovered_from_by_the_fastest_descent() -> None:
     excess = 1.5 * reach(positive(3), vector(203))
     step, recovers, matrix, _, b = solved(3, excess)
