@@ -49,17 +49,17 @@ def claims(quick: bool, full: bool, only: str | None, out: Path, as_json: bool) 
     again = shell_words("scalmarl", "claims", *_flags(full, only, out))
     say = Patient(stderr=True)
     expected = expected_s(wanted, not full)
-    say.print(f"claims {', '.join(wanted)}: about {_duration(expected)} on two cores; report in {out}")
+    _tell(say, f"claims {', '.join(wanted)}: about {_duration(expected)} on two cores; report in {out}")
     # A request to end must end the live run too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(Exit.TERMINATED)))
-    laboratory = Laboratory(out, say.print, again)
+    laboratory = Laboratory(out, lambda words: _tell(say, words), again)
     found: list[Measured] = []
     stopped, began = "", time.monotonic()
     try:
         for measured in battery(laboratory, wanted, not full):
             found.append(measured)
             claim = measured.claim
-            say.print(f"{claim.id} {claim.verdict}: {claim.claim} ({claim.variant}), {measured.seconds:.1f} s")
+            _tell(say, f"{claim.id} {claim.verdict}: {claim.claim} ({claim.variant}), {measured.seconds:.1f} s")
     except BaseException as reason:
         stopped = f"stopped after {len(found)} claims ({str(reason) or type(reason).__name__}); go on with `{again}`"
         raise
@@ -67,7 +67,7 @@ def claims(quick: bool, full: bool, only: str | None, out: Path, as_json: bool) 
         budget = (FULL if full else QUICK).words()
         took = time.monotonic() - began
         paths = write_report(out, Battery(again, budget, expected, took, stopped, found))
-        say.print(f"{stopped or f'{len(found)} claims in {took:.0f} s'}: {', '.join(map(str, paths))}")
+        _tell(say, f"{stopped or f'{len(found)} claims in {took:.0f} s'}: {', '.join(map(str, paths))}")
         if stopped == "" or not as_json:
             _show(found, as_json)
 
@@ -83,6 +83,11 @@ def _make(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UsageProblem(f"{out} is no directory", "choose another --out") from None
+
+
+def _tell(say: Patient, words: str) -> None:
+    """One line, however long."""
+    say.print(words, soft_wrap=True)
 
 
 def _show(found: list[Measured], as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -42,9 +43,9 @@ def document(found: Sequence[Measured]) -> dict[str, Any]:
 def write_report(directory: Path, battery: Battery) -> list[Path]:
     """Write or replace the report; returns the files."""
     directory.mkdir(parents=True, exist_ok=True)
-    pictures, missing = _pictures(directory, [measured.claim for measured in battery.found])
     paths = [directory / "claims.json", directory / "claims.md"]
     write_durably(paths[0], json.dumps(document(battery.found), indent=1).encode() + b"\n")
+    pictures, missing = _pictures(directory, [measured.claim for measured in battery.found])
     write_durably(paths[1], as_markdown(battery, pictures, missing).encode())
     return [*paths, *pictures.values()]
 
@@ -109,7 +110,8 @@ def _pictures(directory: Path, claims: Sequence[Claim]) -> tuple[dict[str, Path]
     except ImportError:
         return {}, "none, since matplotlib is not installed: pip install 'scalmarl[plot]'"
     matplotlib.use("Agg")
-    return {claim.id: _picture(directory / f"{claim.id}.png", claim) for claim in drawn}, ""
+    names = {f"{claim.id}-{claim.variant}": claim for claim in drawn}
+    return {name: _picture(directory / f"{name}.png", claim) for name, claim in names.items()}, ""
 
 
 def _picture(path: Path, claim: Claim) -> Path:
@@ -123,18 +125,29 @@ def _picture(path: Path, claim: Claim) -> Path:
     )  # fmt: skip
     for index, (name, values) in enumerate(curves):
         panel = panels[0][index % panels.shape[1]]
-        panel.plot(points, values, marker="o", color=f"C{index % 10}", label=name)
+        # A curve of a smaller graph ends earlier.
+        panel.plot(points[: len(values)], values, marker="o", color=f"C{index % 10}", label=name)
     for panel in panels[0]:
         panel.set_xlabel(abscissa)
         panel.set_ylabel(ORDINATES.get(claim.family, ""))
         panel.legend(fontsize=8)
         panel.grid(alpha=0.3)
-        if panel.dataLim.ymin >= 0:
+        if panels.size == 1 and _decades([values for _, values in curves]) > 2.0:
+            panel.set_yscale("log")
+        elif panel.dataLim.ymin >= 0:
             panel.set_ylim(bottom=0)
     figure.suptitle(f"{claim.id}  {claim.claim} ({claim.variant}): {claim.verdict}", fontsize=9, wrap=True)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
     return path
+
+
+def _decades(curves: Sequence[Sequence[float]]) -> float:
+    """Powers of ten between the least and the largest positive value; 0 where one is negative."""
+    values = [value for curve in curves for value in curve if value == value and value != 0]
+    if not values or min(values) < 0:
+        return 0.0
+    return math.log10(max(values) / min(values))
 
 
 def _scales_apart(curves: Sequence[Sequence[float]]) -> bool:

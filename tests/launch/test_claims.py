@@ -63,7 +63,7 @@ def test_the_report_has_every_claim_with_all_that_a_line_must_say(tmp_path: Path
     ]
     battery = Battery("scalmarl claims", "1 seed", 60.0, 2.0, "stopped early", [Measured(c, 1.0) for c in claims])
     names = [path.name for path in write_report(tmp_path, battery)]
-    assert names == ["claims.json", "claims.md", "T7.1.png"]
+    assert names == ["claims.json", "claims.md", "T7.1-repaired.png"]
     document = json.loads((tmp_path / "claims.json").read_text())
     assert document["schema"] == 1
     assert [set(line) for line in document["claims"]] == [KEYS, KEYS]
@@ -72,7 +72,7 @@ def test_the_report_has_every_claim_with_all_that_a_line_must_say(tmp_path: Path
     assert "a \\| b" in exact
     assert "| T7.1 |" in sampled
     assert "stopped early" in text
-    assert (tmp_path / "T7.1.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "T7.1-repaired.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_families_are_chosen_by_name() -> None:
