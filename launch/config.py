@@ -23,7 +23,7 @@ from scalmarl.launch.errors import UsageProblem
 SEEDS = 2**63
 """Every seed is smaller."""
 
-DEFAULT_ROUNDS = 120
+DEFAULT_ROUNDS = 100
 """About three minutes on two cores with the other defaults."""
 
 Positive = Annotated[int, Field(ge=1)]
