@@ -19,6 +19,8 @@ from scalmarl.protocol.errors import LocalProtocolError
 
 HIGH_WATER_MARK = 4096
 OLDEST_LIBZMQ = (4, 3, 5)
+HANDSHAKE_BYTES = 4096
+"""The limit on a frame's length holds for CURVE's handshake too: below it a process with tiny frames hears nobody."""
 _ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 _ZAP_DOMAIN = b"scalmarl"
 _DOOR_POLL_MS = 200
@@ -102,7 +104,7 @@ class Mailbox:
         self._set_common_options(self._inbox)
         self._inbox.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
         # libzmq compares the limit with the encrypted size.
-        self._inbox.setsockopt(zmq.MAXMSGSIZE, largest + CURVE_BYTES)
+        self._inbox.setsockopt(zmq.MAXMSGSIZE, max(largest + CURVE_BYTES, HANDSHAKE_BYTES))
         self._inbox.setsockopt(zmq.CURVE_SERVER, 1)
         self._inbox.setsockopt(zmq.ZAP_DOMAIN, _ZAP_DOMAIN)
         self._inbox.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)

@@ -283,6 +283,15 @@ def test_a_flood_of_several_parts_is_dropped_at_one_depth(office: Office) -> Non
     assert bob.dropped == {"more than one part": 3000}
 
 
+def test_a_mailbox_for_tiny_frames_lets_the_handshake_in(office: Office) -> None:
+    """The limit holds for CURVE's own commands too, of up to some 300 bytes."""
+    bob = office.mailbox(BOB, (ALICE,), largest=10)
+    alice = office.mailbox(ALICE, (BOB,), largest=10)
+    alice.connect(BOB, bob.endpoint)
+    alice.send(BOB, b"tiny")
+    assert next_frame(bob) == (ALICE, b"tiny")
+
+
 def test_an_oversized_frame_is_not_delivered_and_the_link_comes_back(office: Office) -> None:
     bob = office.mailbox(BOB, (ALICE,))
     alice = office.mailbox(ALICE, (BOB,))
