@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class Hearing:
     slacks: Mapping[int, Value]
     turns: Mapping[int, Value]
 
+    @cached_property
     def rewards(self) -> list[Array]:
         """The raw reward advantages ``[T, E]`` that are summed."""
         summed = sorted(self.advantages) if self.settings.reward_terms == "neighbourhood" else [self.me]
@@ -51,7 +53,7 @@ class Hearing:
 
     def measured_rewards(self) -> Array:
         """The summed reward advantage ``[B]`` by which the turn's gain is measured."""
-        total: Array = np.sum(self.rewards(), axis=0).reshape(-1) * self._weight()
+        total: Array = np.sum(self.rewards, axis=0).reshape(-1) * self._weight()
         return total
 
     def measured_costs(self) -> dict[tuple[int, int], Array]:
@@ -61,7 +63,7 @@ class Hearing:
 
     def _weight(self) -> Array | float:
         # A bound with the theorem's constants is about the policy of the moment, predecessors' moves included.
-        return self.factor() if self.settings.radius == "exact" else 1.0
+        return self.factor if self.settings.radius == "exact" else 1.0
 
     def centred_cost(self, j: int) -> Array:
         """The own j-th cost advantage ``[B]``, centred over the valid samples, 0 elsewhere."""
@@ -69,6 +71,7 @@ class Hearing:
         middle = float(advantage[self.valid].mean()) if self.valid.any() else 0.0
         return np.where(self.valid, advantage - middle, 0.0).reshape(-1)
 
+    @cached_property
     def factor(self) -> Array:
         """Product of the predecessors' ratios ``[B]``, or ones."""
         samples, settings = self.plan.samples, self.settings

@@ -161,7 +161,6 @@ class Learner:
         """The policy's step on what the algorithm lets count, times the predecessors' ratios, inside the bounds."""
         settings, rollout, own = self._settings, self._rollout, self._own
         heard = Hearing(self._plan, self._me, settings, rollout.valid, advantages, slacks, turns)
-        rewards = heard.rewards()
         batch = Batch(
             self._inputs[:-1].reshape(self._plan.samples, -1),
             torch.from_numpy(rollout.actions.reshape(self._plan.samples, -1)),
@@ -171,7 +170,7 @@ class Learner:
         )
         parts = (own.policy, own.policy_optimiser, batch, heard.bounds(), settings)
         costs = heard.charged_costs() if settings.update == "clip" else []
-        gain = mixed_advantage(rewards, costs, rollout.valid, settings.cost_std_floor).reshape(-1) * heard.factor()
+        gain = mixed_advantage(heard.rewards, costs, rollout.valid, settings.cost_std_floor).reshape(-1) * heard.factor
         turn: ClippedTurn | TrustRegionTurn
         if settings.update == "clip":
             turn = ClippedTurn(*parts)
@@ -188,7 +187,7 @@ class Learner:
             return None
         excess = [j_now - c for j_now, c in zip(self._figures["cost_estimate"], self._limits)]
         worst = max(range(len(excess)), key=lambda j: excess[j] / max(self._limits[j], 1.0))
-        centred = self._signal(heard.centred_cost(worst) * heard.factor())
+        centred = self._signal(heard.centred_cost(worst) * heard.factor)
         return Constraint(centred, excess[worst] / self._plan.task.horizon)
 
     def _signal(self, advantage: NDArray[np.float64]) -> torch.Tensor:

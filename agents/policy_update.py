@@ -116,7 +116,7 @@ class PolicyTurn:
         """Measured on the full batch with the policy as it now is."""
         log_ratio, step = self._measure()
         clipped = self._clipped[0] / self._clipped[1] if self._clipped[1] else 0.0
-        gain = self._gain(log_ratio, self._batch.rewards)
+        gain = self._gain(change_of(log_ratio), self._batch.rewards)
         return Outcome(log_ratio, step, gain, self._bounds.radius(step), self._epochs, self._bound, clipped)
 
     def _measure(self) -> tuple[Tensor, Step]:
@@ -126,15 +126,15 @@ class PolicyTurn:
             mean, std = self._policy(batch.inputs)
             log_ratio = (log_prob(mean, std, batch.actions) - self._old_log_prob) * batch.weights
             kl = kl_divergence(self._old_mean, self._old_std, mean, std) * batch.weights
-        gains = {at: self._gain(log_ratio, advantage) for at, advantage in batch.costs.items()}
+        change = change_of(log_ratio)
+        gains = {at: self._gain(change, advantage) for at, advantage in batch.costs.items()}
         return log_ratio, Step(float(kl.double().sum() / self._count), float(kl.max()), gains)
 
     def _breached(self) -> str | None:
         return self._bounds.breached(self._measure()[1])
 
-    def _gain(self, log_ratio: Tensor, advantage: Array) -> float:
+    def _gain(self, change: Array, advantage: Array) -> float:
         """mean((ratio - 1) * A) over the valid samples: exactly 0 for a policy that did not move."""
-        change = np.expm1(log_ratio.numpy().astype(np.float64))
         return float((change * advantage)[self._valid].sum()) / self._count
 
     def _go_back(self, accepted: Reached) -> None:
@@ -215,7 +215,7 @@ class ClippedTurn(PolicyTurn):
         for bisection in range(BISECTIONS + 1):
             self._place(start, end, 0.5**bisection)
             log_ratio, step = self._measure()
-            gain = self._gain(log_ratio, self._batch.rewards)
+            gain = self._gain(change_of(log_ratio), self._batch.rewards)
             certain = gain / (1.0 - gamma) - theorem_price(gamma, largest) * step.kl_max
             if certain > self._settings.truncation_error and self._bounds.breached(step) is None:
                 return
@@ -223,6 +223,12 @@ class ClippedTurn(PolicyTurn):
             # Moments of a step that is not taken whole are those of where it began, as in going back.
             self._optimiser.load_state_dict(optimiser_state)
         self._place(start, start, 0.0)
+
+
+def change_of(log_ratio: Tensor) -> Array:
+    """ratio - 1, ``[B]``, in double precision."""
+    change: Array = np.expm1(log_ratio.numpy().astype(np.float64))
+    return change
 
 
 def theorem_price(gamma: float, largest_advantage: float) -> float:

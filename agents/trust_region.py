@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from scalmarl.agents.networks import kl_divergence, log_prob
-from scalmarl.agents.policy_update import PolicyTurn
+from scalmarl.agents.policy_update import PolicyTurn, change_of
 
 LINE_SEARCH = 10
 TINY = 1e-8
@@ -88,7 +88,7 @@ class TrustRegionTurn(PolicyTurn):
         self._bound = "line search"
 
     def _surrogate(self, advantage: Tensor) -> float:
-        return self._gain(self._measure()[0], advantage.double().numpy())
+        return self._gain(change_of(self._measure()[0]), advantage.double().numpy())
 
 
 def constrained_step(
