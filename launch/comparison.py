@@ -6,30 +6,27 @@ taken up later, with other defaults perhaps, is still one experiment. Asking aga
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from scalmarl.agents.algorithms import ALGORITHMS, Switches
-from scalmarl.launch.config import Config, resolve, to_toml
+from scalmarl.agents.algorithms import ALGORITHMS
+from scalmarl.launch.config import SWITCH_KEYS, Config, resolve, to_toml
 from scalmarl.launch.errors import MachineNotFit, UsageProblem, UserProblem
 from scalmarl.launch.planning import Planned, make_plan
-from scalmarl.launch.run_directory import RunDirectory
+from scalmarl.launch.run_directory import RunDirectory, hold
 from scalmarl.protocol.files import write_durably
 
 SCHEMA = 1
 DEFAULT_SEEDS = (0, 1, 2)
 OF_A_CELL = ("run.algo", "run.kappa", "run.seed", "run.rounds")
 """What the grid decides for each cell."""
-_OF_AN_ALGORITHM = tuple(f"learner.{field.name}" for field in fields(Switches))
 _WITHOUT_A_BIT = {"run.rounds", "run.schedule", "world.threads"}
 
 
@@ -80,7 +77,7 @@ class Asked:
         for name, origin in origins.items():
             if name in OF_A_CELL and origin == "--set":
                 raise UsageProblem(f"--set {name}: the grid decides it", "use --algo, --kappa, --seeds or --env-steps")
-            if name in OF_A_CELL or (name in _OF_AN_ALGORITHM and origin == str(self.file)):
+            if name in OF_A_CELL or (name in SWITCH_KEYS and origin == str(self.file)):
                 continue
             found[name] = values[name]
         graph = found.get("run.graph")
@@ -281,17 +278,14 @@ def take_lock(path: Path) -> int:
     """Make the grid's directory and hold it; returns the lock's descriptor. Raises ``UserProblem``."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path / "compare.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = hold(path / "compare.lock")
     except OSError as error:
         raise MachineNotFit(
             f"the directory {path} cannot be used ({error.strerror})", "choose one on a disk that you can write to"
         ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
+    if descriptor is None:
         raise UsageProblem(
             f"another compare is at work in {path}",
             f"see how far it is with 'scalmarl compare {path} --report-only', end it with Ctrl-C, or wait for it",
-        ) from None
+        )
     return descriptor

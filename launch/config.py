@@ -152,10 +152,9 @@ class Config(Section):
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-SWITCH_KEYS = {f"learner.{field.name}" for field in dataclasses.fields(Switches)} & {
-    f"learner.{name}" for name in LearnerConfig.model_fields
-}
-"""What an algorithm is made of, as keys of the configuration."""
+SWITCHES = tuple(field.name for field in dataclasses.fields(Switches) if field.name in LearnerConfig.model_fields)
+"""What an algorithm is made of and can be chosen apart, as keys of ``[learner]``; None there: the algorithm's own."""
+SWITCH_KEYS = tuple(f"learner.{name}" for name in SWITCHES)
 
 Origins = dict[str, str]
 """``section.key`` -> where its value came from."""

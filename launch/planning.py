@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import networkx as nx
 import psutil
 
 from scalmarl.agents.algorithms import ALGORITHMS, Algorithm, Switches
-from scalmarl.launch.config import Config, Origins, to_toml
+from scalmarl.launch.config import SWITCHES, Config, Origins, to_toml
 from scalmarl.launch.endpoint_book import socket_path_bytes
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
 from scalmarl.launch.run_directory import RunDirectory
@@ -114,7 +114,7 @@ def _algorithm(name: str) -> Algorithm:
 
 def _chosen(config: Config) -> dict[str, Any]:
     """The switches that the configuration names one by one."""
-    return {field.name: getattr(config.learner, field.name, None) for field in fields(Switches)}
+    return {name: getattr(config.learner, name) for name in SWITCHES}
 
 
 def _reward_needed(algorithm: Algorithm, config: Config) -> str | None:
@@ -152,9 +152,7 @@ def settled(config: Config, task: TaskSpec, kappa: int, switches: Switches) -> C
         update={
             "run": config.run.model_copy(update={"agents": task.agents, "kappa": kappa, "kappa_unit": "hops"}),
             "world": config.world.model_copy(update=world),
-            "learner": config.learner.model_copy(
-                update={name: value for name, value in asdict(switches).items() if name != "update"}
-            ),
+            "learner": config.learner.model_copy(update={name: getattr(switches, name) for name in SWITCHES}),
         }
     )
 

@@ -72,17 +72,26 @@ class RunDirectory:
 
     def take_lock(self) -> int:
         """Hold the lock; returns its descriptor, which an exec may inherit. Raises ``UsageProblem`` if it is taken."""
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
+        descriptor = hold(self.lock)
+        if descriptor is None:
             raise UsageProblem(
                 f"{self.path} belongs to a live run",
                 f"watch it with 'scalmarl ps --run {self.path}', end it with 'scalmarl stop --run {self.path}', "
                 f"or choose another --run",
-            ) from None
+            )
         return descriptor
+
+
+def hold(lock: Path) -> int | None:
+    """Hold a lock file, made if need be; returns its descriptor, ``None`` if somebody else holds it. Raises
+    ``OSError`` where it cannot be opened."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def create(path: Path | None, label: str) -> RunDirectory:

@@ -27,7 +27,6 @@ FLOOR = 0.01
 class Variant:
     """``step``: the clip of Eq. 20, the argmax of Eq. 16, or moves that pass the accept test.
 
-
     ``reward_terms`` ``team``: the paper's joint reward, here the mean of all r^l, as in A^i of Eqs. 6 to 8.
     """
 
