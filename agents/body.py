@@ -48,8 +48,8 @@ class RoundLearner(Protocol):
     def turn(self) -> Value:
         """What this turn did: log-ratios, KL, surrogates."""
 
-    def close_round(self, turns: Heard) -> dict[str, Any]:
-        """Take in the neighbours' turns, merge the statistics; return the round's figures."""
+    def close_round(self) -> dict[str, Any]:
+        """Merge the statistics; return the round's figures."""
 
     def save(self) -> bytes:
         """The content of a round file."""
@@ -75,7 +75,7 @@ def agent_body(me: int, plan: Plan, learner: RoundLearner, round: int, content: 
 
         yield from take_turn(me, plan, learner, round, own)
 
-        figures = learner.close_round((yield from hear(plan, plan.neighbours[me], Kind.TURN, round)))
+        figures = learner.close_round()
         digest = yield from checkpoint(round + 1, learner.save(), figures)
         yield from put(Key(me, Kind.DONE, me, round, 0), np.frombuffer(digest, dtype="u1"))
         yield from need(Key(COORDINATOR, Kind.COMMIT, COORDINATOR, round, 0))

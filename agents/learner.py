@@ -20,7 +20,7 @@ from scalmarl.agents.advantages import gae
 from scalmarl.agents.critics import Regression, explained_variance
 from scalmarl.agents.hearing import Hearing
 from scalmarl.agents.learner_state import Networks, load_state, save_state
-from scalmarl.agents.ledger import moved_sensitivity, told_step
+from scalmarl.agents.ledger import Step, moved_sensitivity, told_step
 from scalmarl.agents.networks import QuickMean, first_layer, last_layer
 from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale_last_layer
 from scalmarl.agents.policy_update import Batch, ClippedTurn, Outcome, mixed_advantage, theorem_price
@@ -180,6 +180,8 @@ class Learner:
             turn = TrustRegionTurn(*parts)
             yield from turn.improve(self._signal(gain), self._constraint(heard))
         self._outcome = turn.outcome()
+        if settings.radius == "ledger":
+            self._learn_sensitivities([told_step(self._plan, h, turns[h]) for h in sorted(turns)])
 
     def _constraint(self, heard: Hearing) -> Constraint | None:
         """The own cost that is furthest above its limit, relative to the limit."""
@@ -189,6 +191,13 @@ class Learner:
         worst = max(range(len(excess)), key=lambda j: excess[j] / max(self._limits[j], 1.0))
         centred = self._signal(heard.centred_cost(worst) * heard.factor)
         return Constraint(centred, excess[worst] / self._plan.task.horizon)
+
+    def _learn_sensitivities(self, before: Sequence[Step]) -> None:
+        """From the own step and those that went ``before``: from later ones news would reach kappa hops further."""
+        assert self._outcome is not None
+        steps = [*before, self._outcome.step]
+        for j, old in enumerate(self._own.sensitivities):
+            self._own.sensitivities[j] = moved_sensitivity(old, steps, (self._me, j), self._plan.task.horizon)
 
     def _signal(self, advantage: NDArray[np.float64]) -> torch.Tensor:
         self._require_finite("its mixed advantage, made of what its neighbourhood published,", advantage)
@@ -224,10 +233,8 @@ class Learner:
 
     # ---- 5. close the round ----
 
-    def close_round(self, turns: Mapping[int, Value]) -> dict[str, Any]:
-        """Learn how strongly neighbours move the own costs; merge the input statistics; give the round's figures."""
-        if self._settings.radius == "ledger":
-            self._learn_sensitivities(turns)
+    def close_round(self) -> dict[str, Any]:
+        """Merge the input statistics; give the round's figures."""
         self._merge_inputs()
         for name, network, _ in self._own.trained():
             for parameter in network.parameters():
@@ -248,13 +255,6 @@ class Learner:
             "sample_s": figures["estimated"] - figures["began"],
             "update_s": now - figures["estimated"],
         }
-
-    def _learn_sensitivities(self, turns: Mapping[int, Value]) -> None:
-        assert self._outcome is not None
-        # Where nobody is heard, the own step is all there is to learn from.
-        steps = [told_step(self._plan, h, turns[h]) for h in sorted(turns)] or [self._outcome.step]
-        for j, old in enumerate(self._own.sensitivities):
-            self._own.sensitivities[j] = moved_sensitivity(old, steps, (self._me, j), self._plan.task.horizon)
 
     def _merge_inputs(self) -> None:
         old = self._own.inputs

@@ -127,7 +127,7 @@ class Bounds:
 
 
 def moved_sensitivity(old: float, turns: Sequence[Step], of: tuple[int, int], horizon: int) -> float:
-    """The running mean of |change of a cost per episode| / sqrt(mean KL / 2) over the neighbours' turns of a round.
+    """The running mean of |change of a cost per episode| / sqrt(mean KL / 2) over the ``turns`` heard in a round.
 
     A cost's gain is per control step, so ``horizon`` of them make an episode. A turn that did not move says nothing.
     """

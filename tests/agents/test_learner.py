@@ -50,7 +50,6 @@ class Round:
     advantages: Heard
     slacks: Heard
     turns: Heard
-    all_turns: Heard
 
 
 def told(plan: Plan, round: int = 0, cost: float | None = None, seed: int = 0) -> Round:
@@ -77,7 +76,7 @@ def told(plan: Plan, round: int = 0, cost: float | None = None, seed: int = 0) -
     turns = publish(Kind.TURN, 0.05)
     for turn in turns.values():
         turn[plan.samples : plan.samples + 2] = np.abs(turn[plan.samples : plan.samples + 2])
-    return Round(seen, others, publish(Kind.ADVANTAGE, 1.0), slacks, {0: turns[0]}, turns)
+    return Round(seen, others, publish(Kind.ADVANTAGE, 1.0), slacks, {0: turns[0]})
 
 
 @dataclass
@@ -128,7 +127,7 @@ def play(learner: Learner, plan: Plan, round: int = 0, given: Round | None = Non
     turn = learner.turn()
     for _ in training:
         pass
-    figures = learner.close_round(given.all_turns)
+    figures = learner.close_round()
     return Played(actions, advantage, slack, turn, figures, learner.save(), before_turn, after_critics)
 
 
@@ -526,42 +525,47 @@ def test_explained_variance() -> None:
 # ---- sensitivities ----
 
 
-def closed(turns: Mapping[int, tuple[float, list[float]]], rounds: int = 1) -> list[float]:
-    """Sensitivities after rounds in which neighbours spent these KLs and moved the own costs by so much."""
-    learner, figures = new(), {}
+def closed(turns: Mapping[int, tuple[float, list[float]]], rounds: int = 1) -> tuple[list[float], list[Array]]:
+    """Sensitivities after rounds in which predecessors spent these KLs and moved the own costs by so much, and what
+    the own step of each round says of them."""
+    learner, figures, own = new(), {}, []
     for round in range(rounds):
         given = told(PLAN, round)
         heard = {}
         for h in turns:
-            turn = np.full_like(given.all_turns[h], 55.0)
+            turn = np.full(PLAN.samples + TURN_FIGURES + len(turn_surrogates(PLAN, h)), 55.0, np.float32)
             turn[PLAN.samples] = turns[h][0]
             for j, surrogate in enumerate(turns[h][1]):
                 turn[PLAN.samples + TURN_FIGURES + turn_surrogates(PLAN, h).index((ME, j))] = surrogate
             heard[h] = turn
-        figures = play(learner, PLAN, round, replace(given, all_turns=heard)).figures
-    return [float(x) for x in figures["sensitivity"]]
+        played = play(learner, PLAN, round, replace(given, turns=heard))
+        figures, told_ = played.figures, played.turn[PLAN.samples :].astype(float)
+        gains = [told_[TURN_FIGURES + turn_surrogates(PLAN, ME).index((ME, j))] for j in range(PLAN.costs(ME))]
+        own.append(PLAN.task.horizon * np.abs(gains) / np.sqrt(told_[0] / 2.0))
+    return [float(x) for x in figures["sensitivity"]], own
 
 
 def test_a_sensitivity_is_a_running_mean_of_cost_moved_over_distance_spent() -> None:
-    """sqrt(KL / 2) is 0.1 and 0.2; an episode has 10 steps; neighbours are averaged, the sign does not count, a tenth
-    is new."""
+    """sqrt(KL / 2) is 0.1 and 0.2; an episode has 10 steps; predecessors and the own step are averaged, the sign does
+    not count, a tenth is new."""
     turns = {0: (0.02, [0.3, -0.5]), 2: (0.08, [-0.2, 0.2])}
-    expected = [9.0 + 1.0 * (3.0 + 1.0) / 2, 9.0 + 1.0 * (5.0 + 1.0) / 2]
-    np.testing.assert_allclose(closed(turns), expected, rtol=1e-5)
-    np.testing.assert_allclose(
-        closed(turns, 2), [0.9 * old + 0.1 * new for old, new in zip(expected, (20.0, 30.0))], rtol=1e-5
-    )
+    heard, (found, own) = np.array([30.0 + 10.0, 50.0 + 10.0]), closed(turns, 2)
+    expected = np.array([10.0, 10.0])
+    for said in own:
+        assert (said > 0).all()
+        expected = 0.9 * expected + 0.1 * (heard + said) / 3
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_a_neighbour_that_did_not_move_says_nothing_of_the_sensitivity() -> None:
-    np.testing.assert_allclose(closed({0: (0.02, [0.3, -0.5]), 2: (0.0, [0.0, 0.0])}), [12.0, 14.0], rtol=1e-5)
-    assert closed({0: (0.0, [0.0, 0.0]), 2: (0.0, [0.0, 0.0])}) == [10.0, 10.0]
+def test_a_predecessor_that_did_not_move_says_nothing_of_the_sensitivity() -> None:
+    found, (own,) = closed({0: (0.02, [0.3, -0.5]), 2: (0.0, [0.0, 0.0])})
+    np.testing.assert_allclose(found, 9.0 + 0.1 * (np.array([30.0, 50.0]) + own) / 2, rtol=1e-5)
+    found, (own,) = closed({})
+    np.testing.assert_allclose(found, 9.0 + 0.1 * own, rtol=1e-5)
 
 
 def test_sensitivities_are_clamped_and_published_with_the_next_slack() -> None:
-    assert closed({0: (1e-12, [10.0, 1e-3])})[0] == 1e5
-    low = closed({0: (2.0, [0.0, 0.0])}, 2)
-    np.testing.assert_allclose(low, [8.1, 8.1], rtol=1e-6)
+    assert closed({0: (1e-12, [10.0, 1e-3])})[0][0] == 1e5
     learner = new()
     first = play(learner, PLAN, 0)
     second = play(learner, PLAN, 1)

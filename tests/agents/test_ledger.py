@@ -173,3 +173,5 @@ def test_a_sensitivity_is_cost_per_episode_over_total_variation() -> None:
     step = Step(0.02, 0.1, {(0, 0): -0.002})
     assert moved_sensitivity(10.0, [step], (0, 0), 1000) == pytest.approx(9.0 + 2.0)
     assert moved_sensitivity(10.0, [replace(step, kl_mean=0.0)], (0, 0), 1000) == 10.0
+    assert moved_sensitivity(10.0, [replace(step, kl_mean=1e-14)], (0, 0), 1000) == 1e5
+    assert moved_sensitivity(1e-3, [replace(step, gains={(0, 0): 0.0})], (0, 0), 1000) == 1e-3

@@ -79,7 +79,7 @@ def finished(plan: Plan, me: int, learner: Learner) -> tuple[Value, Value]:
     for _ in learner.improve(heard, slacks, before):
         pass
     turn = learner.turn()
-    learner.close_round(before)
+    learner.close_round()
     return advantage, turn
 
 
