@@ -135,6 +135,16 @@ class ProcessesConfig(Section):
     """How processes are run; none of it changes a bit of the result."""
 
     transport: Literal["ipc", "tcp"] = Field("ipc", description="links between processes")
+    address: str | list[str] | None = Field(
+        None,
+        description="with tcp, the IPv4 address that an inbox binds to: one text, in which {number} counts agents, sim "
+        "and coordinator from 1, or one per process in this order; default: 127.0.0.1",
+    )
+    namespace: str | list[str] | None = Field(
+        None,
+        description="with tcp, the network namespace that a process enters (ip netns; needs root), in the same form; "
+        "default: the launcher's",
+    )
     stall_kill_s: Rate = Field(15.0, description="seconds of silence after which a process is killed and restarted")
 
 

@@ -19,6 +19,7 @@ from scalmarl.launch.control_socket import ControlServer
 from scalmarl.launch.display import Display
 from scalmarl.launch.endpoint_book import EndpointBook, private_directory
 from scalmarl.launch.errors import Exit, UsageProblem
+from scalmarl.launch.places import places_of
 from scalmarl.launch.records import RoundRecords, note_event
 from scalmarl.launch.restart_policy import Death, RestartPolicy
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
@@ -57,7 +58,7 @@ class Supervisor:
         self._records = RoundRecords(run, plan)
         self._selector = selectors.DefaultSelector()
         self._private = private_directory()
-        self._book = EndpointBook(plan, str(settings["transport"]), self._private)
+        self._book = EndpointBook(plan, str(settings["transport"]), places_of(plan, settings), self._private)
         self._committed = self._records.recorded - 1
         self._ready_s: float | None = None
         self._stop_reason: str | None = None

@@ -28,6 +28,7 @@ from scalmarl.protocol.keys import COORDINATOR, SIM, Key, process_name
 from scalmarl.protocol.kinds import Rules, form, sent_by
 from scalmarl.protocol.ledger import CONTROL, Ledger, Totals
 from scalmarl.protocol.lifeline import die_with_parent, release_stop_signals
+from scalmarl.protocol.network_namespace import enter_network_namespace
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import SealRow, process_directory
 from scalmarl.protocol.runtime import Runtime, Status, Store, describe_missing
@@ -50,13 +51,15 @@ class Charge:
     bind: str
     keys: KeyPair
     allowed: dict[bytes, int]
+    namespace: str = ""
+    """The network namespace to enter; '' to stay."""
 
     def to_data(self) -> dict[str, Any]:
         """For the control channel."""
         return {
             "type": "charge", "process": self.process, "incarnation": self.incarnation, "rejoin": self.rejoin,
             "run_directory": str(self.run_directory), "bind": self.bind, "public": self.keys.public,
-            "secret": self.keys.secret, "allowed": self.allowed,
+            "secret": self.keys.secret, "allowed": self.allowed, "namespace": self.namespace,
         }  # fmt: skip
 
     @classmethod
@@ -64,7 +67,7 @@ class Charge:
         """The inverse of ``to_data``."""
         return cls(
             data["process"], data["incarnation"], data["rejoin"], Path(data["run_directory"]), data["bind"],
-            KeyPair(data["public"], data["secret"]), data["allowed"],
+            KeyPair(data["public"], data["secret"]), data["allowed"], data["namespace"],
         )  # fmt: skip
 
 
@@ -89,6 +92,8 @@ def serve(end: socket.socket, make_parts: MakeParts) -> None:
     try:
         charge = Charge.from_data(_wait_for(channel, "charge"))
         _write_log_to(charge)
+        if charge.namespace:
+            enter_network_namespace(charge.namespace)
         shell = Shell(channel, charge, make_parts)
         shell.run()
     except Closed:
