@@ -21,10 +21,10 @@ from typing import Any
 
 import click
 
+from benchmarks.launching import Document
 from benchmarks.router import why_not
 from benchmarks.walled_run import (
     Disturbance,
-    Document,
     Size,
     cut_off,
     kill_each_agent,

@@ -216,6 +216,8 @@ class PacketCounter(threading.Thread):
             time.sleep(_SNIFF_POLL_S)
         with self._lock:
             counts, self._counts = self._counts, Counts()
+        if not self.is_alive():
+            raise RuntimeError("the packet counter has ended: nothing was counted since")
         _, missed = struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
         if missed:
             raise RuntimeError(f"the packet counter missed {missed} packets: its figures would be too small")

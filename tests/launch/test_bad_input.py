@@ -31,6 +31,18 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str, str]] = {
     "too few samples": (("--envs", "1", "--steps", "2"), 2, "too few", "raise --envs"),
     "groups that do not divide": (("--set", "world.groups=3"), 2, "do not split into 3 groups", "multiple of 3"),
     "no such configuration file": (("--config", "nowhere.toml"), 2, "nowhere.toml", "TOML"),
+    "an address without tcp": (
+        ("--set", "processes.address=127.0.0.2"),
+        2,
+        "processes.transport is ipc",
+        "transport=tcp",
+    ),
+    "no such namespace": (
+        ("--set", "processes.transport=tcp", "--set", "processes.namespace=scalmarl-nowhere"),
+        4,
+        "no network namespace 'scalmarl-nowhere' for agent/0",
+        "ip netns add",
+    ),
     "no such flag": (("--agent", "3"), 2, "No such option", "--agents"),
 }
 
