@@ -41,7 +41,7 @@ def why_not() -> str | None:
         return "network namespaces need root"
     if shutil.which("ip") is None:
         return "there is no 'ip' command (iproute2)"
-    name = f"scalmarl-{secrets.token_hex(3)}-try"
+    name = f"{_tag()}-try"
     try:
         _ip("netns", "add", name)
         _ip("-n", name, "link", "add", "end0", "type", "veth", "peer", "name", "end1")
@@ -51,6 +51,11 @@ def why_not() -> str | None:
     finally:
         _remove(name)
     return None
+
+
+def _tag() -> str:
+    """The beginning of the names of one network's namespaces: whose they are, and a draw."""
+    return f"scalmarl-{os.getpid()}-{secrets.token_hex(2)}"
 
 
 def _ip(*words: str) -> None:
@@ -66,17 +71,17 @@ def _remove(name: str) -> None:
 class Network:
     """Namespaces 1 to ``size`` around a router; a context, at whose end nothing is left.
 
-    The names are drawn, and the addresses exist inside only, so networks do not collide, nor with what a killed one
-    left behind.
+    The names are drawn, and the addresses exist inside only, so networks do not collide with one another, nor with what
+    a killed one left behind.
     """
 
     address_template = "10.77.{number}.2"
 
     def __init__(self, size: int) -> None:
         self.size = size
-        tag = secrets.token_hex(3)
-        self.namespace_template = f"scalmarl-{tag}-{{number}}"
-        self.router = f"scalmarl-{tag}-router"
+        tag = _tag()
+        self.namespace_template = f"{tag}-{{number}}"
+        self.router = f"{tag}-router"
 
     def address(self, number: int) -> str:
         """The address of a namespace."""

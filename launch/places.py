@@ -6,13 +6,16 @@ cannot bind, or as one that waits for ever, is found before anything starts.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
-import socket
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
+
+import psutil
 
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
 from scalmarl.protocol.keys import process_name
@@ -89,13 +92,13 @@ def _check_name(process: int, name: str) -> None:
 
 
 def check_places(places: dict[int, Place]) -> None:
-    """Try every place: enter the namespace and bind to the address. Raises ``MachineNotFit``."""
+    """Try every place: enter the namespace and look for the address. Raises ``MachineNotFit``."""
     for process, place in places.items():
         if place == Place(LOOPBACK, ""):
             continue
         name = process_name(process)
         try:
-            inside_namespace(place.namespace, partial(_bind, place.address))
+            inside_namespace(place.namespace, partial(_find, place.address))
         except FileNotFoundError:
             raise MachineNotFit(
                 f"there is no network namespace {place.namespace!r} for {name} (no {NAMESPACES / place.namespace})",
@@ -110,13 +113,16 @@ def check_places(places: dict[int, Place]) -> None:
             inside = f" in the network namespace {place.namespace!r}" if place.namespace else ""
             raise MachineNotFit(
                 f"{name} cannot bind to {place.address}{inside}: {error.strerror}",
-                "set processes.address to addresses that 'ip address' shows there",
+                "set processes.address to addresses that 'ip address' shows there (a new namespace has none)",
             ) from None
 
 
-def _bind(address: str) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as inbox:
-        inbox.bind((address, 0))
+def _find(address: str) -> None:
+    """Raise ``OSError`` unless an interface has the address. (To bind is no proof: a bare namespace lets one bind to
+    anything, and the run would wait for ever.)"""
+    wanted = LOOPBACK if ipaddress.IPv4Address(address).is_loopback else address
+    if not any(wanted == entry.address for entries in psutil.net_if_addrs().values() for entry in entries):
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
 
 
 def inside_namespace(name: str, call: Callable[[], T]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ import pytest
 
 from benchmarks.firewall import prove
 from benchmarks.launching import Document
-from benchmarks.router import why_not
+from benchmarks.router import Network, why_not
 from benchmarks.walled_run import Disturbance, Size, cut_off, kill_each_agent, unwalled, wall_for, walled
+from scalmarl.launch.errors import MachineNotFit
+from scalmarl.launch.places import Place, check_places
 from scalmarl.protocol.network_namespace import NAMESPACES
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +36,9 @@ def _as_root() -> None:
         pytest.skip(f"no firewall can be built here: {reason}")
 
 
-def namespaces() -> set[str]:
-    return {path.name for path in NAMESPACES.glob("scalmarl-*")}
+def namespaces(pid: int) -> set[str]:
+    """Those that a process has made."""
+    return {path.name for path in NAMESPACES.glob(f"scalmarl-{pid}-*")}
 
 
 def again(*variant: str) -> str:
@@ -43,7 +47,6 @@ def again(*variant: str) -> str:
 
 @pytest.mark.parametrize(("variant", "disturb"), [((), None), (("--kill",), kill_each_agent)], ids=["calm", "killed"])
 def test_nobody_speaks_beyond_kappa_hops(variant: tuple[str, ...], disturb: Disturbance | None, tmp_path: Path) -> None:
-    before = namespaces()
     document = prove(SMALL, tmp_path, disturb)
     assert len(document["walled"]["pairs"]) == 21
     assert [row["pair"] for row in document["walled"]["pairs"] if not row["allowed"]] == [
@@ -52,7 +55,7 @@ def test_nobody_speaks_beyond_kappa_hops(variant: tuple[str, ...], disturb: Dist
     ]  # fmt: skip
     wrong = [verdict for verdict, holds in document["verdicts"].items() if not holds]
     assert not wrong, f"{document}\n{again(*variant)}"
-    assert namespaces() <= before
+    assert not namespaces(os.getpid())
 
 
 def test_a_pulled_cable_restarts_nobody_and_changes_no_bit(tmp_path: Path) -> None:
@@ -72,7 +75,6 @@ def test_a_pulled_cable_restarts_nobody_and_changes_no_bit(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_an_interrupted_proof_leaves_nothing_behind(number: signal.Signals) -> None:
-    before = namespaces()
     proof = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.firewall", "--rounds", "1000"], cwd=ROOT, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -83,7 +85,7 @@ def test_an_interrupted_proof_leaves_nothing_behind(number: signal.Signals) -> N
         while len(family) < 9 and time.monotonic() < deadline:
             family = psutil.Process(proof.pid).children(recursive=True)
             time.sleep(0.05)
-        assert len(namespaces() - before) == 8, "seven processes and a router"
+        assert len(namespaces(proof.pid)) == 8, "seven processes and a router"
         proof.send_signal(number)
         words = proof.communicate(timeout=GONE_WITHIN_S)
     finally:
@@ -91,4 +93,14 @@ def test_an_interrupted_proof_leaves_nothing_behind(number: signal.Signals) -> N
         proof.wait()
     assert proof.returncode == 128 + number, words
     assert not psutil.wait_procs(family, timeout=5.0)[1]
-    assert namespaces() <= before
+    assert not namespaces(proof.pid)
+
+
+def test_a_namespace_without_an_address_is_refused_before_the_start() -> None:
+    with Network(0) as network:
+        check_places({0: Place("127.0.0.1", network.router)})
+        with pytest.raises(
+            MachineNotFit, match=r"agent/0 cannot bind to 10\.77\.1\.2 in the network namespace"
+        ) as caught:
+            check_places({0: Place("10.77.1.2", network.router)})
+        assert "ip address" in caught.value.hint
