@@ -21,6 +21,15 @@ WITHIN_S = 300.0
 LEAVE_WITHIN_S = 20.0
 LOOK_EVERY_S = 0.01
 
+_TIED = """
+import signal, sys
+from scalmarl.protocol.lifeline import die_with_parent
+die_with_parent(int(sys.argv.pop(1)), signal.SIGTERM)
+from scalmarl.launch.entry import main
+main()
+"""
+"""``scalmarl`` that is asked to stop when its demonstration is killed, so that none waits behind a wall for ever."""
+
 Document = dict[str, Any]
 
 
@@ -34,7 +43,7 @@ class Launch:
         self._words = path.with_suffix(".txt")
         with self._words.open("wb") as words:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scalmarl", "launch", "--run", str(path), *arguments],
+                [sys.executable, "-c", _TIED, str(os.getpid()), "launch", "--run", str(path), *arguments],
                 stdin=subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True,
                 env={**os.environ, "TMPDIR": str(sockets)},
             )  # fmt: skip
