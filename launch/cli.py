@@ -11,6 +11,7 @@ import click
 from scalmarl import __version__
 from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.launch import bench_command, compare_command, reading
+from scalmarl.launch.chaos_command import chaos
 from scalmarl.launch.claims.command import claims
 from scalmarl.launch.config import Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
@@ -172,6 +173,7 @@ def stop(run_path: Path | None, wait: bool) -> None:
 
 reading.add_to(main, run_option, json_option, guarded)
 main.add_command(bench_command.bench)
+main.add_command(chaos)
 main.add_command(compare_command.compare)
 main.add_command(claims)
 main.add_command(doctor_command)

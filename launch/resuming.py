@@ -155,6 +155,7 @@ def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
     cut_commits(log_path(run.path), round)
     for process in agents:
         directory = process_directory(run.path, process)
+        (directory / "progress.bin").unlink(missing_ok=True)
         write_durably(round_path(directory, round), contents[process])
         for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round")):
             if int(path.stem) > round or (path.parent == directory and int(path.stem) != round):

@@ -36,6 +36,7 @@ START_WITHIN_S = 60.0
 COMMIT_GRACE_S = 5.0
 """How long a stop waits for the commit that is under way."""
 LEAVE_WITHIN_S = 1.0
+CHAOS_SIGNALS = ("SIGKILL", "SIGSTOP", "SIGCONT")
 
 
 class Supervisor:
@@ -151,6 +152,8 @@ class Supervisor:
         elif message["type"] == "failed":
             watched.error = message["error"]
             watched.beat = message
+        elif message["type"] == "in step":
+            self._is_in_step(watched, message)
         elif message["type"] == "beat":
             watched.beat, watched.beat_at = message, time.monotonic()
             if watched.suspected:
@@ -170,6 +173,16 @@ class Supervisor:
             self._ready_s = round(time.monotonic() - self._nursery.began, 3)
             note_event(self.run_directory, "ready", seconds=self._ready_s)
         self._write_state("running", "")
+
+    def _is_in_step(self, watched: Watched, message: dict[str, Any]) -> None:
+        """It has come as far as the life before it had: all that the death cost is over."""
+        if watched.state in ("starting", "restarting"):
+            self._is_running(watched)
+        if watched.died_at is None:
+            return
+        took = round(time.monotonic() - watched.died_at, 3)
+        redone = {name: message[name] for name in ("redone_steps", "redone_values")}
+        note_event(self.run_directory, "in step", watched.name, seconds=took, life=watched.incarnation, **redone)
 
     # ---- commits ----
 
@@ -270,6 +283,8 @@ class Supervisor:
         if command in ("kill", "restart"):
             watched = self._named(request["process"])
             return self._kill(watched) if command == "kill" else self._bring_back(watched)
+        if command == "signal":
+            return self._signal(self._named(request["process"]), request["signal"], request["by"])
         raise UsageProblem(f"unknown request {command!r}", "use the scalmarl command of this version")
 
     def _named(self, name: str) -> Watched:
@@ -293,6 +308,18 @@ class Supervisor:
         else:
             watched.state = "down"
         return {"process": watched.name, "pid": watched.pid}
+
+    def _signal(self, watched: Watched, name: str, by: str) -> dict[str, Any]:
+        """Send SIGKILL, SIGSTOP or SIGCONT to a process that lives; what comes of it is handled as if it had come from
+        outside."""
+        if name not in CHAOS_SIGNALS:
+            raise UsageProblem(f"no signal {name!r} is sent on request", f"one of {', '.join(CHAOS_SIGNALS)}")
+        pid = None
+        if watched.child is not None:
+            watched.child.signal(signal.Signals[name])
+            pid = watched.pid
+            note_event(self.run_directory, "signal", watched.name, pid=pid, signal=name, by=by)
+        return {"process": watched.name, "pid": pid}
 
     def _bring_back(self, watched: Watched) -> dict[str, Any]:
         watched.hold = False
