@@ -49,8 +49,9 @@ def main() -> None:
 _FLAGS = {
     "agents": "run.agents", "kappa": "run.kappa", "kappa_unit": "run.kappa_unit", "task": "world.task",
     "algo": "run.algo", "graph": "run.graph", "rounds": "run.rounds", "envs": "world.envs", "steps": "world.steps",
-    "seed": "run.seed", "schedule": "run.schedule", "order": "run.order", "reward": "world.reward",
-    "cost": "world.cost", "limit": "world.limit", "physics": "world.physics", "coupling": "world.coupling",
+    "seed": "run.seed", "schedule": "run.schedule", "on_loss": "run.on_loss", "order": "run.order",
+    "reward": "world.reward", "cost": "world.cost", "limit": "world.limit", "physics": "world.physics",
+    "coupling": "world.coupling",
 }  # fmt: skip
 _DEFAULTS = Config()
 
@@ -67,6 +68,7 @@ _DEFAULTS = Config()
 @click.option("--steps", type=int, help=f"Control steps of each copy per round.  [default: {_DEFAULTS.world.steps}]")
 @click.option("--seed", type=int, help=f"Seed of every random stream.  [default: {_DEFAULTS.run.seed}]")
 @click.option("--schedule", help="wavefront or serial; the bits are the same.  [default: wavefront]")
+@click.option("--on-loss", help="An agent that is down: wait for it, or mask (go on without it).  [default: wait]")
 @click.option("--order", help="Order of turns: colour, permutation or fixed.  [default: colour]")
 @click.option("--reward", help="local or team.  [default: the task's]")
 @click.option("--cost", help="local, team or legacy (the published rule).  [default: the task's]")

@@ -35,7 +35,7 @@ def filled(groups: int) -> tuple[Rollout, NDArray[np.bool_], NDArray[np.bool_]]:
     draw = np.random.default_rng(0)
     terminated = draw.random((STEPS + 1, COPIES)) < 0.3
     truncated = (draw.random((STEPS + 1, COPIES)) < 0.3) & ~terminated
-    rollout = Rollout(plan_of(groups), ME)
+    rollout = Rollout(plan_of(groups), ME, np.zeros(9))
     size = COPIES // groups
     for step in range(groups * (STEPS + 1)):
         t, group = step // groups, step % groups
@@ -81,7 +81,7 @@ def test_flags_are_kept_apart_and_mask_the_sample_that_starts_in_a_finished_epis
 
 
 def test_the_first_observations_reward_and_costs_belong_to_the_round_before() -> None:
-    rollout = Rollout(plan_of(1), ME)
+    rollout = Rollout(plan_of(1), ME, np.zeros(9))
     none = np.zeros((STEPS + 1, COPIES), bool)
     rollout.observe(0, observation(7, np.arange(COPIES), none.repeat(2, axis=0), none.repeat(2, axis=0)))
     assert not rollout.rewards.any()
@@ -89,7 +89,7 @@ def test_the_first_observations_reward_and_costs_belong_to_the_round_before() ->
 
 
 def test_what_is_stored_does_not_change_with_the_array_that_came_in() -> None:
-    rollout, none = Rollout(plan_of(1), ME), np.zeros((STEPS + 1, COPIES), bool)
+    rollout, none = Rollout(plan_of(1), ME, np.zeros(9)), np.zeros((STEPS + 1, COPIES), bool)
     first = observation(1, np.arange(COPIES), none, none)
     block = rollout.observe(1, first)
     rollout.look(1, [np.zeros((COPIES, 2), np.float32), block, np.zeros((COPIES, 4), np.float32)])
