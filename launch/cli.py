@@ -22,6 +22,7 @@ from scalmarl.launch.option_types import limits
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
 from scalmarl.launch.standard_streams import hold_standard_streams
+from scalmarl.launch.verify_command import verify
 from scalmarl.launch.voice import shell_words
 
 STOP_WITHIN_S = 30.0
@@ -180,3 +181,4 @@ main.add_command(compare_command.compare)
 main.add_command(claims)
 main.add_command(doctor_command)
 main.add_command(env)
+main.add_command(verify)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -98,3 +100,18 @@ def test_what_is_stored_does_not_change_with_the_array_that_came_in() -> None:
     block[:] = -2.0
     np.testing.assert_array_equal(rollout.rewards, kept[0])
     np.testing.assert_array_equal(rollout.inputs, kept[1])
+
+
+def test_an_absent_neighbours_block_is_the_blank_and_its_presence_is_0() -> None:
+    plan = replace(plan_of(1), on_loss="mask", absent=(2,))
+    blank = np.arange(11.0) + 100.0
+    rollout = Rollout(plan, ME, blank)
+    none = np.zeros((STEPS + 1, COPIES), bool)
+    block = rollout.observe(0, observation(0, np.arange(COPIES), none, none))
+    seen = rollout.look(0, [np.full((COPIES, 2), 7.0, np.float32), block, None])
+    assert seen.shape == (COPIES, 2 + 3 + 4 + 2)
+    np.testing.assert_array_equal(seen[:, :2], 7.0)
+    np.testing.assert_array_equal(seen[:, 2:5], block)
+    np.testing.assert_array_equal(seen[:, 5:9], np.tile(blank[5:9], (COPIES, 1)))
+    np.testing.assert_array_equal(seen[:, 9:], [[1.0, 0.0]] * COPIES)
+    np.testing.assert_array_equal(rollout.unseen, [False] * 5 + [True] * 6)
