@@ -20,6 +20,7 @@ from scalmarl.launch.errors import NoSuchRun, TrainingFailed, UsageProblem
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.resuming import check_log
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory, find, read_plan
+from scalmarl.launch.story import words
 from scalmarl.launch.voice import console, shell_words
 from scalmarl.launch.watched import lives
 from scalmarl.protocol.errors import DamagedFile
@@ -239,7 +240,7 @@ def _round_file(run: RunDirectory, agent: int, round: int) -> Path:
 
 
 def events(run_path: Path | None, as_json: bool) -> None:
-    """The story of a run: starts, deaths, restarts, stops."""
+    """The story of a run: what died, when and of what, how long until it was back, what was done again."""
     run = find(run_path)
     run.read_state()
     lines = read_lines(run.events)
@@ -248,5 +249,4 @@ def events(run_path: Path | None, as_json: bool) -> None:
         return
     began = lines[0]["time"] if lines else 0.0
     for line in lines:
-        more = " ".join(f"{k}={v}" for k, v in line.items() if k not in ("time", "event", "process") and v != "")
-        click.echo(f"{line['time'] - began:9.3f} s  {line['event']:<12} {line['process'] or '':<12} {more}")
+        click.echo(f"{line['time'] - began:9.3f} s  {line['event']:<12} {line['process'] or '':<12} {words(line)}")
