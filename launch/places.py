@@ -18,9 +18,8 @@ from typing import Any, TypeVar
 import psutil
 
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
-from scalmarl.protocol.keys import process_name
+from scalmarl.protocol.keys import COORDINATOR, SIM, process_name
 from scalmarl.protocol.network_namespace import NAMESPACES, enter_network_namespace
-from scalmarl.protocol.plan import Plan
 
 LOOPBACK = "127.0.0.1"
 NUMBER = "{number}"
@@ -37,30 +36,30 @@ class Place:
     namespace: str
 
 
-def places_of(plan: Plan, settings: dict[str, Any]) -> dict[int, Place]:
-    """The place of every process under the settings of ``[processes]``. Raises ``UsageProblem``."""
+def places_of(agents: int, settings: dict[str, Any]) -> dict[int, Place]:
+    """The place of every process, absent agents too, under the settings of ``[processes]``. Raises ``UsageProblem``."""
     for key in ("address", "namespace"):
         if settings[key] is not None and settings["transport"] != "tcp":
             raise UsageProblem(
                 f"processes.{key} is set, but processes.transport is {settings['transport']}, which uses no network",
                 "add --set processes.transport=tcp",
             )
-    addresses = _per_process(plan, "address", LOOPBACK if settings["address"] is None else settings["address"])
-    namespaces = _per_process(plan, "namespace", settings["namespace"] or "")
-    for process in plan.processes():
-        _check_address(process, addresses[process], apart=len(set(namespaces.values())) > 1)
+    addresses = _per_process(agents, "address", LOOPBACK if settings["address"] is None else settings["address"])
+    namespaces = _per_process(agents, "namespace", settings["namespace"] or "")
+    for process, address in addresses.items():
+        _check_address(process, address, apart=len(set(namespaces.values())) > 1)
         _check_name(process, namespaces[process])
-    return {process: Place(addresses[process], namespaces[process]) for process in plan.processes()}
+    return {process: Place(address, namespaces[process]) for process, address in addresses.items()}
 
 
-def _per_process(plan: Plan, key: str, given: str | list[str]) -> dict[int, str]:
+def _per_process(agents: int, key: str, given: str | list[str]) -> dict[int, str]:
     """One text per process, from one template for all or from a list with an entry for each."""
-    processes = plan.processes()
+    processes = (*range(agents), SIM, COORDINATOR)
     entries = [given] * len(processes) if isinstance(given, str) else given
     if len(entries) != len(processes):
         raise UsageProblem(
             f"processes.{key} has {len(entries)} entries for {len(processes)} processes",
-            f"give one per process ({plan.agents} agents, sim, coordinator), or one text with {NUMBER} in it",
+            f"give one per process ({agents} agents, sim, coordinator), or one text with {NUMBER} in it",
         )
     return {p: text.replace(NUMBER, str(number)) for number, (p, text) in enumerate(zip(processes, entries), 1)}
 

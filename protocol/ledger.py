@@ -7,7 +7,7 @@ outlives the process, so repeats are exact too: total minus first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes
@@ -104,12 +104,12 @@ class Totals:
 
     def __init__(self, plan: Plan, process: int, memory: memoryview) -> None:
         self._memory = memory
-        self._row = {peer: index * _TOTALS_WIDTH for index, peer in enumerate(plan.peers(process))}
+        self._row = {peer: index * _TOTALS_WIDTH for index, peer in enumerate(_links(plan, process))}
 
     @staticmethod
     def size(plan: Plan, process: int) -> int:
         """How many integers the totals of a process take."""
-        return len(plan.peers(process)) * _TOTALS_WIDTH
+        return len(_links(plan, process)) * _TOTALS_WIDTH
 
     def enter(self, to: int, kind: int, frame_bytes: int) -> None:
         """Count one frame."""
@@ -129,6 +129,11 @@ class Totals:
                 if self._memory[at]:
                     found[peer, kind] = Count(*self._memory[at : at + len(COLUMNS)])
         return found
+
+
+def _links(plan: Plan, process: int) -> tuple[int, ...]:
+    """All that the process may ever send to: the totals are of the whole run, whoever is absent in between."""
+    return replace(plan, absent=()).peers(process)
 
 
 _TOTALS_WIDTH = (len(Kind) + 1) * len(COLUMNS)

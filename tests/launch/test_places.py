@@ -28,11 +28,11 @@ def settings(**given: Any) -> dict[str, Any]:
 
 def test_without_a_word_everybody_is_on_the_loopback_of_the_launcher() -> None:
     for transport in ("ipc", "tcp"):
-        assert set(places_of(PLAN, settings(transport=transport)).values()) == {Place("127.0.0.1", "")}
+        assert set(places_of(PLAN.agents, settings(transport=transport)).values()) == {Place("127.0.0.1", "")}
 
 
 def test_a_template_counts_agents_then_sim_then_coordinator() -> None:
-    found = places_of(PLAN, settings(address="10.77.{number}.2", namespace="mine-{number}"))
+    found = places_of(PLAN.agents, settings(address="10.77.{number}.2", namespace="mine-{number}"))
     assert found == {
         0: Place("10.77.1.2", "mine-1"), 1: Place("10.77.2.2", "mine-2"), SIM: Place("10.77.3.2", "mine-3"),
         COORDINATOR: Place("10.77.4.2", "mine-4"),
@@ -40,7 +40,7 @@ def test_a_template_counts_agents_then_sim_then_coordinator() -> None:
 
 
 def test_a_list_has_an_entry_for_each_process() -> None:
-    found = places_of(PLAN, settings(address=["10.0.0.5", "10.0.0.6", "10.0.0.5", "127.0.0.1"]))
+    found = places_of(PLAN.agents, settings(address=["10.0.0.5", "10.0.0.6", "10.0.0.5", "127.0.0.1"]))
     assert [place.address for place in found.values()] == ["10.0.0.5", "10.0.0.6", "10.0.0.5", "127.0.0.1"]
     assert list(found) == [0, 1, SIM, COORDINATOR]
 
@@ -60,7 +60,7 @@ def test_a_list_has_an_entry_for_each_process() -> None:
 )
 def test_what_cannot_work_is_refused(given: dict[str, Any], what: str, cure: str) -> None:
     with pytest.raises(UsageProblem, match=what) as caught:
-        places_of(PLAN, settings(**given))
+        places_of(PLAN.agents, settings(**given))
     assert cure in caught.value.hint
 
 
@@ -98,12 +98,12 @@ def test_what_is_no_namespace_is_not_entered(tmp_path: Path, monkeypatch: pytest
 
 
 def test_every_life_of_a_process_is_charged_with_the_same_place(tmp_path: Path) -> None:
-    found = places_of(PLAN, settings(address="10.77.{number}.2", namespace="mine-{number}"))
+    found = places_of(PLAN.agents, settings(address="10.77.{number}.2", namespace="mine-{number}"))
     book = EndpointBook(PLAN, "tcp", found, tmp_path)
     for incarnation in (0, 7):
         charge = book.charge(1, incarnation, rejoin=incarnation > 0, run_directory=tmp_path)
         assert (charge.bind, charge.namespace) == ("tcp://10.77.2.2:*", "mine-2")
         assert Charge.from_data(charge.to_data()) == charge
-    assert EndpointBook(PLAN, "ipc", places_of(PLAN, settings(transport="ipc")), tmp_path).charge(
+    assert EndpointBook(PLAN, "ipc", places_of(PLAN.agents, settings(transport="ipc")), tmp_path).charge(
         SIM, 2, rejoin=False, run_directory=tmp_path
     ).bind == f"ipc://{tmp_path}/{SIM}.2"  # fmt: skip
