@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ RAW_SECONDS = 1.5
 RUN_WITHIN_S = 300.0
 WATCH_EVERY_S = 0.002
 PEER_BACK_WITHIN_S = 30.0
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from scalmarl.launch import bench as measure
+from scalmarl.launch import bench_absence as lost
 from scalmarl.launch import bench_recovery as faults
 from scalmarl.launch.report_problem import guarded
 
@@ -96,7 +96,25 @@ def machinery(agents: int, kappa: int, rounds: int, pairs: int, as_json: bool) -
         click.echo(json.dumps(result))
 
 
-def _say(as_json: bool) -> Callable[[str], None]:
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--missing", default=3, show_default=True, help="The agent that is lost.")
+@click.option("--first", default=40, show_default=True, help="The first round without it.")
+@click.option("--last", default=59, show_default=True, help="The last round without it.")
+@click.option("--rounds", default=80, show_default=True, help="Rounds of both runs.")
+@click.option("--seed", default=0, show_default=True, help="Seed of both runs.")
+@json_option
+@guarded
+def absence(
+    agents: int, kappa: int, missing: int, first: int, last: int, rounds: int, seed: int, as_json: bool
+) -> None:
+    """What a missing agent costs its neighbours in return and cost (--on-loss mask)."""
+    result = lost.absence(agents, kappa, missing, first, last, rounds, seed, _say(as_json))
+    click.echo(json.dumps(result) if as_json else "\n".join(lost.row_text(row) for row in result["rows"]))
+
+
+def _say(as_json: bool) -> measure.Say:
     """Rows as they are measured, unless one document is asked for."""
     return (lambda text: None) if as_json else click.echo
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from scalmarl.launch.bench import RUN_WITHIN_S, Bench, begun
+from scalmarl.launch.bench import RUN_WITHIN_S, Bench, Say, begun
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.machinery import PARTS, environment
 from scalmarl.launch.reading import digests
@@ -27,7 +27,6 @@ from scalmarl.launch.traffic import report
 
 SIZE = ("--agents", "4", "--kappa", "1", "--envs", "8", "--steps", "64", "--rounds", "40")
 FAULT_WITHIN_S = 60.0
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from scalmarl.coordinator.body import read_commit_record
 from scalmarl.coordinator.commit_log import log_path, read_commits
@@ -69,8 +68,8 @@ def segments(digests: list[Digests], agents: int) -> Iterator[tuple[int, tuple[i
 
 
 def again(run: RunDirectory, path: Path) -> RunDirectory:
-    """A new run directory with the configuration of ``run`` and nothing of its fate: no bad links, nobody absent, and
-    no addresses or namespaces of its own, which may be gone."""
+    """A new run directory with the configuration of ``run`` and nothing of its fate: nobody absent, no round done, and no
+    addresses or namespaces of its own, which may be gone."""
     plan = read_plan(run)
     config, origins = resolve(run.config, (), {"processes.address": None, "processes.namespace": None})
     check_sockets(config.processes.transport, plan.agents)
@@ -85,33 +84,45 @@ def again(run: RunDirectory, path: Path) -> RunDirectory:
 def run_again(second: RunDirectory, digests: list[Digests], progress: Callable[[int], None]) -> Difference | None:
     """Run the second run as far as ``digests`` go, comparing as it goes; ends at the first difference. ``progress``
     hears how many rounds were equal. Raises ``TrainingFailed`` when the second run fails."""
-    plan = read_plan(second)
-    for rounds, absent in segments(digests, plan.agents):
-        plan = regroup(second, replace(plan, rounds=rounds), absent)
-        lock = second.take_lock()
-        second.write_state(first_state(plan.rounds, plan.config_hash))
-        launcher = start_in_background(second, lock)
+    found: Difference | None = None
+
+    def differs() -> bool:
+        nonlocal found
+        mine = committed_digests(second)
+        found = first_difference(digests, mine)
+        progress(len(mine))
+        return found is not None
+
+    run_segments(second, segments(digests, read_plan(second).agents), differs)
+    return found
+
+
+def run_segments(
+    run: RunDirectory, parts: Iterable[tuple[int, tuple[int, ...]]], is_enough: Callable[[], bool]
+) -> None:
+    """Run a prepared run to the end of each ``(up to which round, absent agents)`` in turn, or until ``is_enough``,
+    which is asked often and once after every part. Raises ``TrainingFailed`` when a part does not come to its end."""
+    for rounds, absent in parts:
+        plan = regroup(run, replace(read_plan(run), rounds=rounds), absent)
+        lock = run.take_lock()
+        run.write_state(first_state(plan.rounds, plan.config_hash))
+        launcher = start_in_background(run, lock)
         os.close(lock)
         try:
-            while True:
-                ended = launcher.poll() is not None
-                mine = committed_digests(second)
-                difference = first_difference(digests, mine)
-                if difference is not None:
-                    return difference
-                progress(len(mine))
-                if ended:
-                    break
+            while launcher.poll() is None:
+                if is_enough():
+                    return
                 time.sleep(LOOK_EVERY_S)
         finally:
             _end(launcher)
-        if len(mine) < rounds:
-            state: dict[str, Any] = second.read_state()
+        if is_enough():
+            return
+        if (committed := len(committed_digests(run))) < rounds:
+            state = run.read_state()
             raise TrainingFailed(
-                f"the second run ended after {len(mine)} of {rounds} rounds: {state.get('reason') or state['state']}",
-                f"its words are in {second.log}; keep it with --keep DIR",
+                f"the run ended after {committed} of {rounds} rounds: {state.get('reason') or state['state']}",
+                f"its words are in {run.log} while it is kept",
             )
-    return None
 
 
 def _end(launcher: subprocess.Popen[bytes]) -> None:
