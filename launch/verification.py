@@ -68,8 +68,8 @@ def segments(digests: list[Digests], agents: int) -> Iterator[tuple[int, tuple[i
 
 
 def again(run: RunDirectory, path: Path) -> RunDirectory:
-    """A new run directory with the configuration of ``run`` and nothing of its fate: nobody absent, no round done, and no
-    addresses or namespaces of its own, which may be gone."""
+    """A new run directory with the configuration of ``run`` and nothing of its fate: nobody absent, no round done, and
+    no addresses or namespaces of its own, which may be gone."""
     plan = read_plan(run)
     config, origins = resolve(run.config, (), {"processes.address": None, "processes.namespace": None})
     check_sockets(config.processes.transport, plan.agents)
