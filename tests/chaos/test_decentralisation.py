@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -34,6 +36,13 @@ def _as_root() -> None:
     reason = why_not()
     if reason is not None:
         pytest.skip(f"no firewall can be built here: {reason}")
+
+
+@pytest.fixture
+def short_directory() -> Iterator[str]:
+    """For temporary files: pytest's own is too long for sockets."""
+    with tempfile.TemporaryDirectory(prefix="sc-") as directory:
+        yield directory
 
 
 def namespaces(pid: int) -> set[str]:
@@ -74,10 +83,10 @@ def test_a_pulled_cable_restarts_nobody_and_changes_no_bit(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
-def test_an_interrupted_proof_leaves_nothing_behind(number: signal.Signals) -> None:
+def test_an_interrupted_proof_leaves_nothing_behind(number: signal.Signals, short_directory: str) -> None:
     proof = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.firewall", "--rounds", "1000"], cwd=ROOT, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": short_directory},
     )  # fmt: skip
     try:
         deadline = time.monotonic() + MADE_WITHIN_S
@@ -98,6 +107,7 @@ def test_an_interrupted_proof_leaves_nothing_behind(number: signal.Signals) -> N
     if number != signal.SIGKILL:
         assert proof.returncode == 128 + number, words
         assert not left
+        assert not os.listdir(short_directory)
 
 
 def test_a_namespace_without_an_address_is_refused_before_the_start() -> None:
