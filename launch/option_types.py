@@ -14,3 +14,8 @@ def limits(ctx: click.Context, param: click.Parameter, text: str | None) -> floa
     except ValueError:
         raise click.BadParameter(f"{text!r} is neither a number like 5 nor a list like 5,5,10") from None
     return found[0] if len(found) == 1 else found
+
+
+def several(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> list[str] | None:
+    """All texts of a repeatable option; ``None`` where it was not given."""
+    return list(texts) or None

@@ -12,8 +12,10 @@ import selectors
 import shutil
 import signal
 import time
+from dataclasses import replace
 from typing import Any
 
+from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.children import Child, Nursery
 from scalmarl.launch.control_socket import ControlServer
 from scalmarl.launch.display import Display
@@ -58,6 +60,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._private = private_directory()
         self._book = EndpointBook(plan, str(settings["transport"]), self._private)
+        self._links = bad_links(settings["links"], plan)
         self._committed = self._records.recorded - 1
         self._ready_s: float | None = None
         self._stop_reason: str | None = None
@@ -129,6 +132,7 @@ class Supervisor:
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._died(watched, child))
         rejoin = watched.died_at is not None
         charge = self._book.charge(watched.process, watched.incarnation, rejoin, self.run_directory.path)
+        charge = replace(charge, links=self._links.get(watched.process, {}), began=self._nursery.began)
         child.channel.send(charge.to_data())
         note_event(self.run_directory, "start", watched.name, pid=child.pid, life=watched.incarnation)
         self._write_state("running", "")

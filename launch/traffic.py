@@ -37,12 +37,14 @@ def first_sendings(run: RunDirectory) -> tuple[int, Pairs]:
 
 def totals(run: RunDirectory, plan: Plan, process: int) -> Table:
     """All frames that met a socket in every life of a process."""
+    return _counted(run, plan, process).table()
+
+
+def _counted(run: RunDirectory, plan: Plan, process: int) -> Totals:
     path = process_directory(run.path, process) / "totals.bin"
     size = 8 * Totals.size(plan, process)
     data = path.read_bytes() if path.exists() else b""
-    if len(data) < size:
-        return {}
-    return Totals(plan, process, memoryview(bytearray(data[:size])).cast("Q")).table()
+    return Totals(plan, process, memoryview(bytearray(data[:size].ljust(size, b"\0"))).cast("Q"))
 
 
 def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
@@ -50,7 +52,8 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
     rounds, first = first_sendings(run)
     edges = ((agent, other) for agent, row in enumerate(_edges(run)) for other in row)
     hops = hop_distances(graph_of_edges(plan.agents, edges))
-    sent = {process: totals(run, plan, process) for process in plan.processes()}
+    counted = {process: _counted(run, plan, process) for process in plan.processes()}
+    sent = {process: found.table() for process, found in counted.items()}
     pairs = [
         {
             "src": process_name(source),
@@ -70,8 +73,15 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
         for (to, kind), c in sorted(table.items())
         if kind == CONTROL
     ]
+    lost = [
+        {"src": process_name(process), "dst": process_name(to), "messages": c.messages, "wire_bytes": c.wire_bytes}
+        for process, found in counted.items()
+        for to, c in sorted(found.lost().items())
+    ]
     rows = neighbourhoods(plan, rounds, first)
-    return {"schema": SCHEMA, "rounds": rounds, "pairs": pairs, "neighbourhoods": rows, "control": control}
+    return {
+        "schema": SCHEMA, "rounds": rounds, "pairs": pairs, "neighbourhoods": rows, "control": control, "lost": lost,
+    }  # fmt: skip
 
 
 def _edges(run: RunDirectory) -> list[list[int]]:
