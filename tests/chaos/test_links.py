@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 SMALL = ("--agents", "4", "--kappa", "1", "--envs", "4")
 WITHIN_S = 400.0
-CUT_S = (15.0, 25.0)
+CUT_S = (30.0, 40.0)
 """Late enough that the run is on its way on a busy machine."""
 HEALED_WITHIN_S = 2.0
 HANDSHAKE_BYTES = 552
@@ -57,7 +57,7 @@ class Trial:
         while not what():
             assert self.process.poll() is None, f"the run ended early. {self.repeat()}"
             assert time.monotonic() < deadline, f"nothing came of it. {self.repeat()}"
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     def committed(self) -> int:
         return int(self.run.read_state()["round"]) if self.run.state.exists() else 0
@@ -154,7 +154,7 @@ def test_after_a_cut_of_ten_seconds_the_run_goes_on_at_once_with_the_same_bits(
         cut.wait_until(lambda: cut.committed() >= 1)
         ready = next(line for line in read_lines(cut.run.events) if line["event"] == "ready")
         began = ready["time"] - ready["seconds"]
-        assert time.time() < began + begin, f"this machine is too slow: the cut came before the first round. {began}"
+        assert time.time() < began + begin, "the cut came before the first round: raise CUT_S on so slow a machine"
         cut.wait_until(lambda: time.time() > began + begin + 1.0)
         before = cut.observations()
         cut.wait_until(lambda: time.time() > began + end - 0.1)
