@@ -45,7 +45,7 @@ class Told:
 
     def problem(self, what: str, hint: str) -> UsageProblem:
         """What is wrong with it."""
-        return UsageProblem(f"link {self.text!r} (--link): {what}", hint)
+        return UsageProblem(f"link {self.text!r} (--link, processes.links): {what}", hint)
 
     def words(self) -> str:
         """For the banner: ``1-2: delay 50 ms, loss 2%, cut from 10 s to 20 s``."""

@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,15 +75,17 @@ class Trial:
 @contextlib.contextmanager
 def trial(path: Path, *words: str) -> Iterator[Trial]:
     """A command that runs ``path``; it and its processes are gone at the end."""
-    with path.with_suffix(".txt").open("ab") as said:
-        process = subprocess.Popen(words, stdout=said, stderr=said)
-    try:
-        yield Trial(RunDirectory(path), process, words)
-    finally:
-        if process.poll() is None:
-            # The processes of a run die with their launcher.
-            process.send_signal(signal.SIGKILL)
-        process.wait()
+    # Not below the test's own directory: the path of a socket may have few characters only.
+    with tempfile.TemporaryDirectory(prefix="sc-", ignore_cleanup_errors=True) as sockets:
+        with path.with_suffix(".txt").open("ab") as said:
+            process = subprocess.Popen(words, stdout=said, stderr=said, env={**os.environ, "TMPDIR": sockets})
+        try:
+            yield Trial(RunDirectory(path), process, words)
+        finally:
+            if process.poll() is None:
+                # The processes of a run die with their launcher.
+                process.send_signal(signal.SIGKILL)
+            process.wait()
 
 
 def launch(path: Path, *arguments: str) -> contextlib.AbstractContextManager[Trial]:

@@ -91,7 +91,7 @@ def test_a_later_text_wins_option_by_option_and_cuts_add_up() -> None:
 def test_a_mistake_is_told_with_its_piece_and_its_cure(text: str, what: str, hint: str) -> None:
     with pytest.raises(UsageProblem) as caught:
         bad_links(["sim-0:loss=1%", text], PATH)
-    assert caught.value.what.startswith(f"link {text!r} (--link): ")
+    assert caught.value.what.startswith(f"link {text!r} (--link, processes.links): ")
     assert what in caught.value.what
     assert hint in caught.value.hint
 
