@@ -92,6 +92,7 @@ def bad_links(texts: Sequence[str], plan: Plan) -> BadLinks:
 
     Of several texts about one direction the later wins, option by option; cuts add up.
     """
+    plan = replace(plan, absent=())
     links: BadLinks = {}
     for told in (read_link(text) for text in texts):
         for sender, receiver in _directions(told, plan):

@@ -192,6 +192,7 @@ def _plan(
         exchanged=switches.exchanged(),
         task=task,
         learner=learner,
+        on_loss=config.run.on_loss,
     )
 
 
@@ -220,7 +221,7 @@ def memory_needed(plan: Plan) -> int:
     """An estimate of the bytes that a run holds at once."""
     agents = 0
     for agent in range(plan.agents):
-        width = sum(plan.task.block_sizes[j] for j in plan.neighbourhood(agent))
+        width = plan.input_width(agent)
         agents += AGENT_BYTES + 4 * plan.samples * (width + 2 * max(plan.learner["hidden"])) * OPTIMISER_COPIES
     return BASE_BYTES + agents + plan.copies * COPY_BYTES
 

@@ -8,7 +8,7 @@ such; it stands in a row of its own beside, so that what crossed the wire is tot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes
@@ -105,7 +105,7 @@ class Totals:
 
     def __init__(self, plan: Plan, process: int, memory: memoryview) -> None:
         self._memory = memory
-        peers = plan.peers(process)
+        peers = _links(plan, process)
         self._row = {peer: index * _TOTALS_WIDTH for index, peer in enumerate(peers)}
         # Behind all others, so that the file of an older version reads as before.
         self._lost = {peer: len(peers) * _TOTALS_WIDTH + at * len(COLUMNS) for at, peer in enumerate(peers)}
@@ -113,7 +113,7 @@ class Totals:
     @staticmethod
     def size(plan: Plan, process: int) -> int:
         """How many integers the totals of a process take."""
-        return len(plan.peers(process)) * (_TOTALS_WIDTH + len(COLUMNS))
+        return len(_links(plan, process)) * (_TOTALS_WIDTH + len(COLUMNS))
 
     def enter(self, to: int, kind: int, frame_bytes: int) -> None:
         """Count one frame."""
@@ -146,6 +146,11 @@ class Totals:
         return {
             peer: Count(*self._memory[at : at + len(COLUMNS)]) for peer, at in self._lost.items() if self._memory[at]
         }
+
+
+def _links(plan: Plan, process: int) -> tuple[int, ...]:
+    """All that the process may ever send to: the totals are of the whole run, whoever is absent in between."""
+    return replace(plan, absent=()).peers(process)
 
 
 _TOTALS_WIDTH = (len(Kind) + 1) * len(COLUMNS)

@@ -33,7 +33,7 @@ from scalmarl.protocol.lifeline import die_with_parent, release_stop_signals
 from scalmarl.protocol.link_faults import LinkFault, LinkFaults
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import SealRow, process_directory
-from scalmarl.protocol.runtime import Runtime, Status, Store, describe_missing
+from scalmarl.protocol.runtime import Progress, Runtime, Status, Store, describe_missing
 from scalmarl.protocol.sockets import KeyPair, Mailbox
 from scalmarl.protocol.streams import Purpose, stream
 
@@ -160,8 +160,11 @@ class Shell:
         channel.send({"type": "bound", "endpoint": self._mailbox.endpoint})
         self._rules = Rules(self.plan)
         self._ledger = Ledger(self.plan, self.me)
-        self._totals = Totals(self.plan, self.me, map_totals(charge.run_directory, self.plan, self.me))
+        size = Totals.size(self.plan, self.me)
+        self._totals = Totals(self.plan, self.me, mapped(charge.run_directory, self.me, "totals.bin", size))
         self._links = LinkFaults(charge.links, charge.began, self._chance)
+        self._progress = mapped(charge.run_directory, self.me, "progress.bin", len(Progress._fields))
+        self._behind: Progress | None = Progress(*self._progress)
         parts = make_parts(self.plan, charge, self._ledger.seal)
         self.runtime = Runtime(self.me, self.plan, parts.make_body, parts.store)
         self._stopped = False
@@ -186,6 +189,7 @@ class Shell:
             status = self.runtime.advance()
             now = time.monotonic()
             self._hand_out(now)
+            self._note_progress()
             self._beat(now, self.runtime.phase)
             if status is Status.RUNNING or self._rest(now):
                 self._take_orders()
@@ -231,6 +235,18 @@ class Shell:
     def _put_on_wire(self, to: int, kind: int, frame: bytes) -> None:
         self._totals.enter(to, kind, len(frame))
         self._mailbox.send(to, frame)
+
+    def _note_progress(self) -> None:
+        """Keep how far any life has come; say so once when this one has come as far as those before."""
+        progress, behind = self.runtime.progress, self._behind
+        if behind is not None:
+            if progress < behind:
+                return
+            redone = progress if progress.round == behind.round else Progress(progress.round, 0, 0)
+            self._channel.send({"type": "in step", "redone_steps": redone.step, "redone_values": redone.values})
+            self._behind = None
+        for place, number in enumerate(progress):
+            self._progress[place] = number
 
     def _rest(self, now: float) -> bool:
         """Sleep until something comes or is due; whether there may be orders."""
@@ -304,11 +320,10 @@ def largest_frame(plan: Plan) -> int:
     )
 
 
-def map_totals(run_directory: Path, plan: Plan, process: int) -> memoryview:
-    """The totals of a process, mapped from ``totals.bin``: the kernel keeps them when the process is killed."""
-    path = process_directory(run_directory, process) / "totals.bin"
+def mapped(run_directory: Path, process: int, name: str, size: int) -> memoryview:
+    """``size`` unsigned 64-bit integers of a process, mapped from a file: the kernel keeps them when it is killed."""
+    path = process_directory(run_directory, process) / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    size = 8 * Totals.size(plan, process)
     with path.open("a+b") as file:
-        file.truncate(size)
-        return memoryview(mmap.mmap(file.fileno(), size)).cast("Q")
+        file.truncate(8 * size)
+        return memoryview(mmap.mmap(file.fileno(), 8 * size)).cast("Q")
