@@ -64,11 +64,11 @@ def launched(*arguments: str) -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
-def begun(path: Path, *words: str) -> Iterator[Bench]:
+def begun(path: Path, *words: str, env: dict[str, str] | None = None) -> Iterator[Bench]:
     """A command that runs the run directory ``path``, its words kept beside it; it is stopped at the end."""
     with path.with_suffix(".txt").open("wb") as said:
         started = time.time()
-        process = subprocess.Popen([sys.executable, "-m", "scalmarl", *words], stdout=said, stderr=said)
+        process = subprocess.Popen([sys.executable, "-m", "scalmarl", *words], stdout=said, stderr=said, env=env)
     try:
         yield Bench(RunDirectory(path), process, started)
     finally:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from scalmarl.launch import bench as measure
+from scalmarl.launch import bench_recovery as faults
 from scalmarl.launch.report_problem import guarded
 
 agents_option = click.option("--agents", default=8, show_default=True, help="Number of agents.")
@@ -66,6 +68,37 @@ def startup(agents: int, kappa: int, runs: int, as_json: bool) -> None:
 def restart(agents: int, kappa: int, kills: int, as_json: bool) -> None:
     """Seconds until a killed agent is back in step, while sampling."""
     _print(measure.restart(agents, kappa, kills), as_json)
+
+
+@bench.command()
+@click.option("--runs", default=2, show_default=True, help="Runs per fault.")
+@click.option("--strikes", default=4, show_default=True, help="Times that each run is struck.")
+@json_option
+@guarded
+def recovery(runs: int, strikes: int, as_json: bool) -> None:
+    """Every kind of fault: runs survived, digests identical, time to recover, work done again."""
+    result = faults.recovery(runs, strikes, _say(as_json))
+    if as_json:
+        click.echo(json.dumps(result))
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--rounds", default=8, show_default=True, help="Rounds of every launch.")
+@click.option("--pairs", default=3, show_default=True, help="Interleaved pairs per part.")
+@json_option
+@guarded
+def machinery(agents: int, kappa: int, rounds: int, pairs: int, as_json: bool) -> None:
+    """What round files, digests and encryption cost when nothing fails, each switched off in turn."""
+    result = faults.cost(agents, kappa, rounds, pairs, _say(as_json))
+    if as_json:
+        click.echo(json.dumps(result))
+
+
+def _say(as_json: bool) -> Callable[[str], None]:
+    """Rows as they are measured, unless one document is asked for."""
+    return (lambda text: None) if as_json else click.echo
 
 
 @bench.command()

@@ -11,7 +11,7 @@ from scalmarl.launch.story import WORDS, words
 
 def test_every_event_in_the_source_has_words_and_no_words_are_left_over() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in Path(scalmarl.launch.__file__).parent.glob("*.py"))
-    noted = set(re.findall(r'note_event\(\s*[\w.]+, "([\w -]+)"', source))
+    noted = set(re.findall(r'note_event\(\s*[\w.]+,\s*"([\w -]+)"', source))
     assert noted | {"finished", "stopped", "failed"} == set(WORDS)
 
 
