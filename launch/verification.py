@@ -71,6 +71,7 @@ def again(run: RunDirectory, path: Path) -> RunDirectory:
     """A new run directory with the configuration of ``run`` and nothing of its fate: nobody absent, no round done."""
     plan = read_plan(run)
     config, origins = resolve(run.config, (), {})
+    config = config.model_copy(update={"processes": config.processes.model_copy(update={"links": []})})
     check_sockets(config.processes.transport, plan.agents)
     second = create(path, "")
     for name in ("origin", "graph"):
