@@ -148,6 +148,9 @@ class ProcessesConfig(Section):
         description="with tcp, the network namespace that a process enters (ip netns; needs root), in the same form; "
         "default: the launcher's",
     )
+    links: list[str] = Field(
+        [], description="bad links, each like 1-2:delay=50ms,loss=2%,cut=10s-20s; see docs/links.md"
+    )
     stall_kill_s: Rate = Field(15.0, description="seconds of silence after which a process is killed and restarted")
     loss_after_s: Rate = Field(5.0, description="under on_loss mask: seconds that an agent is away before it is absent")
 

@@ -21,6 +21,11 @@ def limits(ctx: click.Context, param: click.Parameter, text: str | None) -> floa
     return found[0] if len(found) == 1 else found
 
 
+def several(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> list[str] | None:
+    """All texts of a repeatable option; ``None`` where it was not given."""
+    return list(texts) or None
+
+
 def seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
     """``90m``, ``2h``, ``1h30m``, ``45s``, ``200ms``."""
     if text is None:

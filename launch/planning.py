@@ -15,6 +15,7 @@ import networkx as nx
 import psutil
 
 from scalmarl.agents.algorithms import ALGORITHMS, Algorithm, Switches
+from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.config import SWITCHES, Config, Origins, to_toml
 from scalmarl.launch.endpoint_book import socket_path_bytes
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
@@ -103,6 +104,7 @@ def make_plan(config: Config, origins: Origins) -> Planned:
     check_widths(plan)
     check_sockets(config.processes.transport, plan.agents)
     check_places(places_of(plan.agents, config.processes.model_dump()))
+    bad_links(config.processes.links, plan)
     return Planned(config, origins, graph, plan)
 
 

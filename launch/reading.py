@@ -176,6 +176,9 @@ def traffic(run_path: Path | None, as_json: bool) -> None:
         "-",
         "-",
     )
+    if found["lost"]:
+        messages, lost = (sum(row[name] for row in found["lost"]) for name in ("messages", "wire_bytes"))
+        table.add_row("of all: lost on bad links", f"{messages:,}", "-", bytes_text(lost), "-", "-")
     out.print(table)
 
 

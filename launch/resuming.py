@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scalmarl.coordinator.commit_log import cut_commits, log_path, read_commits
 from scalmarl.launch.absence import absent_before
+from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.config import resolve
 from scalmarl.launch.endpoint_book import remove_private_directory
 from scalmarl.launch.errors import TrainingFailed, UsageProblem
@@ -37,6 +38,7 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
         config, _ = resolve(run.config, (), {})
         check_sockets(config.processes.transport, plan.agents)
         check_places(places_of(plan.agents, config.processes.model_dump()))
+        bad_links(config.processes.links, plan)
         for path in (run.metrics, run.traffic, run.events):
             read_lines(path)
         committed = len(_commits(run))

@@ -40,7 +40,8 @@ def begin(planned: Planned, path: Path | None, detach: bool) -> None:
     except BaseException:
         release_stop_signals()
         raise
-    Patient(stderr=True).print(banner(run, plan, graph_words(planned), planned.config.run.algo))
+    links = planned.config.processes.links
+    Patient(stderr=True).print(banner(run, plan, graph_words(planned), planned.config.run.algo, links))
     hand_over(run, lock, detach)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from scalmarl.agents.algorithms import ALGORITHMS
+from scalmarl.launch.bad_links import read_link
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.launch.traffic import all_to_all_bytes, first_sendings, neighbourhoods, rounds_by_absence
@@ -38,8 +39,8 @@ def visible_text(plan: Plan, algorithm: str) -> str:
     return f"kappa {plan.kappa} hop{'' if plan.kappa == 1 else 's'}: {seen} of {plan.agents} agents visible"
 
 
-def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str) -> Table:
-    """What is about to start; ``graph`` in words."""
+def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str, links: Sequence[str] = ()) -> Table:
+    """What is about to start; ``graph`` in words, ``links``: the bad ones."""
     task = plan.task
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -57,6 +58,7 @@ def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str) -> Table:
         ("not local", "; ".join(task.nonlocal_facts) or "nothing"),
         *(("note", note) for note in task.notes),
         *(("note", note) for note in _theorem_notes(plan)),
+        *(("bad link", read_link(text).words()) for text in links),
         (
             "sampling",
             f"{plan.copies} copies x {plan.steps} steps = {plan.samples:,} steps a round, {plan.rounds} rounds = "

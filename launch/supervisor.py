@@ -12,10 +12,12 @@ import selectors
 import shutil
 import signal
 import time
+from dataclasses import replace
 from typing import Any
 
 from scalmarl.coordinator.commit_log import log_path, read_commits
 from scalmarl.launch.absence import regroup
+from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.children import Child, Nursery
 from scalmarl.launch.control_socket import ControlServer
 from scalmarl.launch.display import Display
@@ -64,6 +66,7 @@ class Supervisor:
         self._private = private_directory()
         self._places = places_of(plan.agents, settings)
         self._book = EndpointBook(plan, self._transport, self._places, self._private)
+        self._links = bad_links(settings["links"], plan)
         self._returning: dict[int, int] = {}
         self._committed = self._records.recorded - 1
         self._ready_s: float | None = None
@@ -144,6 +147,7 @@ class Supervisor:
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._died(watched, child))
         rejoin = watched.died_at is not None
         charge = self._book.charge(watched.process, watched.incarnation, rejoin, self.run_directory.path)
+        charge = replace(charge, links=self._links.get(watched.process, {}), began=self._nursery.began)
         child.channel.send(charge.to_data())
         note_event(self.run_directory, "start", watched.name, pid=child.pid, life=watched.incarnation)
         self._write_state("running", "")

@@ -42,12 +42,14 @@ def first_sendings(run: RunDirectory) -> Pairs:
 
 def totals(run: RunDirectory, plan: Plan, process: int) -> Table:
     """All frames that met a socket in every life of a process."""
+    return _counted(run, plan, process).table()
+
+
+def _counted(run: RunDirectory, plan: Plan, process: int) -> Totals:
     path = process_directory(run.path, process) / "totals.bin"
     size = 8 * Totals.size(plan, process)
     data = path.read_bytes() if path.exists() else b""
-    if len(data) < size:
-        return {}
-    return Totals(plan, process, memoryview(bytearray(data[:size])).cast("Q")).table()
+    return Totals(plan, process, memoryview(bytearray(data[:size].ljust(size, b"\0"))).cast("Q"))
 
 
 def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
@@ -55,7 +57,9 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
     first, rounds = first_sendings(run), rounds_by_absence(run)
     edges = ((agent, other) for agent, row in enumerate(_edges(run)) for other in row)
     hops = hop_distances(graph_of_edges(plan.agents, edges))
-    sent = {process: totals(run, plan, process) for process in (*range(plan.agents), SIM, COORDINATOR)}
+    everybody = (*range(plan.agents), SIM, COORDINATOR)
+    counted = {process: _counted(run, plan, process) for process in everybody}
+    sent = {process: found.table() for process, found in counted.items()}
     pairs = [
         {
             "src": process_name(source),
@@ -75,6 +79,11 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
         for (to, kind), c in sorted(table.items())
         if kind == CONTROL
     ]
+    lost = [
+        {"src": process_name(process), "dst": process_name(to), "messages": c.messages, "wire_bytes": c.wire_bytes}
+        for process, found in counted.items()
+        for to, c in sorted(found.lost().items())
+    ]
     rows = neighbourhoods(plan, rounds, first)
     return {
         "schema": SCHEMA,
@@ -82,6 +91,7 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
         "pairs": pairs,
         "neighbourhoods": rows,
         "control": control,
+        "lost": lost,
     }
 
 

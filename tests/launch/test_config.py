@@ -63,9 +63,9 @@ def test_a_wrong_file_is_named(text: str, what: str, tmp_path: Path) -> None:
     ("assignment", "same"),
     [
         ("run.rounds=7", True), ("run.schedule=serial", True), ("world.threads=1", True),
-        ("processes.transport=tcp", True), ("processes.namespace=a", True), ("run.seed=1", False),
-        ("run.order=fixed", False), ("world.groups=2", False), ("world.envs=16", False), ("learner.clip=0.1", False),
-        ("run.kappa=1", False),
+        ("processes.transport=tcp", True), ('processes.links=["0-1:loss=2%"]', True), ("processes.namespace=a", True),
+        ("run.seed=1", False), ("run.order=fixed", False),
+        ("world.groups=2", False), ("world.envs=16", False), ("learner.clip=0.1", False), ("run.kappa=1", False),
     ],
 )  # fmt: skip
 def test_the_hash_covers_what_decides_the_numbers_and_nothing_else(assignment: str, same: bool) -> None:
