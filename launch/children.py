@@ -10,11 +10,13 @@ import contextlib
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import selectors
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Protocol
 
@@ -25,6 +27,8 @@ from scalmarl.protocol.keys import Role, role_of
 from scalmarl.protocol.lifeline import LAUNCHER_VARIABLE
 
 FORK_TRIES = 5
+LEAVE_WITHIN_S = 1.0
+DIE_WITHIN_S = 5.0
 PRELOAD = "scalmarl.agents.preload"
 _MODULES = {Role.SIM: "scalmarl.sim_server", Role.COORDINATOR: "scalmarl.coordinator"}
 # Give memory back to the kernel: an agent keeps 55 MB instead of 64 (scalmarl bench memory).
@@ -54,6 +58,10 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
 
+    def kill(self) -> None:
+        """SIGKILL, which also ends a stopped process."""
+        self.signal(signal.SIGKILL)
+
     def release(self) -> None:
         """Give back its descriptors."""
         os.close(self.pidfd)
@@ -77,6 +85,31 @@ class _Forked:
         code = self._process.exitcode
         # 255 is what multiprocessing reports when the fork server died; the chain then killed the agent.
         return None if code == 255 else code
+
+
+def end_children(children: Sequence[Child]) -> None:
+    """Ask, wait a moment, kill, and wait until every one is gone and released."""
+    for child in children:
+        child.channel.send({"type": "stop"})
+    _await_ends(children, LEAVE_WITHIN_S)
+    for child in children:
+        child.kill()
+    _await_ends(children, DIE_WITHIN_S)
+    for child in children:
+        child.exit_code()
+        child.release()
+
+
+def _await_ends(children: Sequence[Child], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    waiting = {child.pidfd for child in children}
+    with selectors.DefaultSelector() as selector:
+        for pidfd in waiting:
+            selector.register(pidfd, selectors.EVENT_READ)
+        while waiting and time.monotonic() < deadline:
+            for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
+                waiting.discard(key.fd)
+                selector.unregister(key.fd)
 
 
 class Nursery:

@@ -12,27 +12,26 @@ import selectors
 import shutil
 import signal
 import time
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from scalmarl.coordinator.commit_log import log_path, read_commits
 from scalmarl.launch.absence import regroup
-from scalmarl.launch.bad_links import bad_links
-from scalmarl.launch.children import Child, Nursery
+from scalmarl.launch.children import Nursery
 from scalmarl.launch.control_socket import ControlServer
+from scalmarl.launch.crew import Crew
 from scalmarl.launch.display import Display
-from scalmarl.launch.endpoint_book import EndpointBook, private_directory
-from scalmarl.launch.errors import Exit, UsageProblem
-from scalmarl.launch.places import places_of
+from scalmarl.launch.endpoint_book import private_directory
+from scalmarl.launch.errors import Exit
 from scalmarl.launch.records import RoundRecords, note_event
+from scalmarl.launch.requests import answer
 from scalmarl.launch.restart_policy import Death, RestartPolicy
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
 from scalmarl.launch.stop_requests import StopRequests
 from scalmarl.launch.versions import versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.launch.watched import Watched
-from scalmarl.protocol.control import Closed
-from scalmarl.protocol.keys import COORDINATOR, SIM, process_id, process_name
+from scalmarl.protocol.keys import COORDINATOR, process_name
 from scalmarl.protocol.plan import Plan
 
 TICK_S = 0.1
@@ -40,8 +39,6 @@ SUSPECT_S = 2.0
 START_WITHIN_S = 60.0
 COMMIT_GRACE_S = 5.0
 """How long a stop waits for the commit that is under way."""
-LEAVE_WITHIN_S = 1.0
-CHAOS_SIGNALS = ("SIGKILL", "SIGSTOP", "SIGCONT")
 
 
 class Supervisor:
@@ -58,15 +55,13 @@ class Supervisor:
     ) -> None:
         self.run_directory, self.plan, self.display = run, plan, display
         self._stall_kill_s, self._loss_after_s = float(settings["stall_kill_s"]), float(settings["loss_after_s"])
-        self._transport = str(settings["transport"])
-        self._watched = {process: Watched(process) for process in (*range(plan.agents), SIM, COORDINATOR)}
         self._policy = RestartPolicy()
         self._records = RoundRecords(run, plan)
         self._selector = selectors.DefaultSelector()
         self._private = private_directory()
-        self._places = places_of(plan.agents, settings)
-        self._book = EndpointBook(plan, self._transport, self._places, self._private)
-        self._links = bad_links(settings["links"], plan)
+        told = (self._hear, self._died)
+        self._crew = Crew(run, plan, settings, nursery, self._selector, self._private, told)
+        self.watched = self._crew.watched
         self._returning: dict[int, int] = {}
         self._committed = self._records.recorded - 1
         self._ready_s: float | None = None
@@ -80,25 +75,26 @@ class Supervisor:
 
     def run(self) -> Exit:
         """Start everything and serve until the last commit, a stop, or a diagnosis."""
-        server = ControlServer(self._private / "control", self._selector, self._answer)
+        server = ControlServer(self._private / "control", self._selector, partial(answer, self))
         self._write_state("running", "")
         self._selector.register(self._stop_requests, selectors.EVENT_READ, self._signalled)
         try:
             note_event(self.run_directory, "launch", rounds=self.plan.rounds, committed=self._committed + 1)
-            self._start_all()
+            self._crew.start_all(self.plan)
+            self._write_state("running", "")
             while self._exit is None:
                 for key, _ in self._selector.select(TICK_S):
                     key.data()
                 self._tick(time.monotonic())
         finally:
-            self._end_everything()
+            self._crew.end_all()
             server.close()
             self._stop_requests.close()
             shutil.rmtree(self._private, ignore_errors=True)
         state, code, reason = self._exit
         note_event(self.run_directory, state, reason=reason, rounds=self._committed + 1)
         self._write_state(state, reason)
-        self.display.finish(self._snapshot(), state, reason)
+        self.display.finish(self.snapshot(), state, reason)
         return code
 
     def _signalled(self) -> None:
@@ -106,9 +102,10 @@ class Supervisor:
             if self._stop_reason is not None and number == signal.SIGINT:
                 self._exit = ("stopped", Exit.INTERRUPTED, "interrupted twice")
             else:
-                self._ask_to_stop(number.name)
+                self.ask_to_stop(number.name)
 
-    def _ask_to_stop(self, reason: str) -> None:
+    def ask_to_stop(self, reason: str) -> None:
+        """End at the next commit, or in a while at the last one."""
         if self._stop_reason is None:
             self._stop_reason, self._stop_at = reason, time.monotonic()
             self._stop_after = self._committed + 1
@@ -116,7 +113,7 @@ class Supervisor:
             self.display.note(f"stopping ({reason}) at the next commit, or in {COMMIT_GRACE_S:.0f} s at the last one")
 
     def _tick(self, now: float) -> None:
-        for watched in self._watched.values():
+        for watched in self.watched.values():
             if watched.start_at is not None and now >= watched.start_at:
                 self._start(watched)
             self._watch_for_stall(watched, now)
@@ -128,46 +125,12 @@ class Supervisor:
             if self._committed >= self._stop_after or waited > COMMIT_GRACE_S:
                 code = Exit.INTERRUPTED if self._stop_reason == "SIGINT" else Exit.TERMINATED
                 self._exit = ("stopped", code, self._stop_reason or "")
-        self.display.show(self._snapshot())
+        self.display.show(self.snapshot())
 
-    # ---- starting ----
+    # ---- what processes say ----
 
-    def _start_all(self) -> None:
-        for process in (SIM, COORDINATOR, *self.plan.present):
-            if not self._watched[process].hold:
-                self._start(self._watched[process])
-        for agent in self.plan.absent:
-            self._watched[agent].is_absent()
-
-    def _start(self, watched: Watched) -> None:
-        watched.begin_life(self.run_directory.path)
-        child = self._nursery.start(watched.process)
-        watched.child, watched.pid = child, child.pid
-        self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._hear(watched, child))
-        self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._died(watched, child))
-        rejoin = watched.died_at is not None
-        charge = self._book.charge(watched.process, watched.incarnation, rejoin, self.run_directory.path)
-        charge = replace(charge, links=self._links.get(watched.process, {}), began=self._nursery.began)
-        child.channel.send(charge.to_data())
-        note_event(self.run_directory, "start", watched.name, pid=child.pid, life=watched.incarnation)
-        self._write_state("running", "")
-
-    def _hear(self, watched: Watched, child: Child) -> None:
-        try:
-            while (message := child.channel.receive()) is not None:
-                self._take(watched, message)
-        except Closed:
-            # The pidfd tells of the death itself.
-            self._selector.unregister(child.channel)
-
-    def _take(self, watched: Watched, message: dict[str, Any]) -> None:
-        if message["type"] == "bound":
-            for to, page in self._book.enter(watched.process, message["endpoint"]):
-                reader = self._watched[to].child
-                if reader is not None and not reader.channel.send(page):
-                    # It has not read for very long; without this page it would wait for ever, so it starts again.
-                    reader.signal(signal.SIGKILL)
-        elif message["type"] == "failed":
+    def _hear(self, watched: Watched, message: dict[str, Any]) -> None:
+        if message["type"] == "failed":
             watched.error = message["error"]
             watched.beat = message
         elif message["type"] == "in step":
@@ -187,7 +150,7 @@ class Supervisor:
         if watched.died_at is not None:
             took = round(time.monotonic() - watched.died_at, 3)
             note_event(self.run_directory, "back", watched.name, seconds=took, life=watched.incarnation)
-        if self._ready_s is None and all(other.state == "running" for other in self._watched.values()):
+        if self._ready_s is None and all(other.state == "running" for other in self.watched.values()):
             self._ready_s = round(time.monotonic() - self._nursery.began, 3)
             note_event(self.run_directory, "ready", seconds=self._ready_s)
         self._write_state("running", "")
@@ -224,52 +187,36 @@ class Supervisor:
         lost = {
             agent
             for agent in self.plan.present
-            if self._watched[agent].state == "down" and now - (self._watched[agent].died_at or now) > self._loss_after_s
+            if self.watched[agent].state == "down" and now - (self.watched[agent].died_at or now) > self._loss_after_s
         }
         if not lost < {*self.plan.present, *returning}:
             lost = set()
         if lost or returning:
             for agent in returning:
                 del self._returning[agent]
-                self._watched[agent].hold = False
+                self.watched[agent].hold = False
             self._regroup({*self.plan.absent, *lost} - returning)
 
     def _regroup(self, absent: set[int]) -> None:
         """Everybody starts again from the first round that is not committed, under a plan with these agents absent."""
-        for watched in self._watched.values():
-            if watched.child is not None:
-                self._selector.unregister(watched.child.pidfd)
-                if watched.child.channel.fileno() in self._selector.get_map():
-                    self._selector.unregister(watched.child.channel)
-        self._end_everything()
+        self._crew.end_all()
         for line in self._records.catch_up(len(read_commits(log_path(self.run_directory.path))[0]) - 1):
             self.display.committed(line)
         self._committed = self._records.recorded - 1
-        for watched in self._watched.values():
-            # Its old death says nothing of the life that begins now; one that is held down goes on being missed.
-            watched.died_at = watched.died_at if watched.hold else None
         if self._committed >= self.plan.rounds - 1:
             self._exit = ("finished", Exit.DONE, "")
             return
         self.plan = regroup(self.run_directory, self.plan, absent)
         self._records = RoundRecords(self.run_directory, self.plan)
-        self._book = EndpointBook(self.plan, self._transport, self._places, self._private)
         note_event(self.run_directory, "regroup", round=self._committed + 1, absent=sorted(absent))
         away = ", ".join(process_name(agent) for agent in sorted(absent))
         self.display.note(f"from round {self._committed + 1} on {f'without {away}' if away else 'with everybody'}")
-        self._start_all()
+        self._crew.regroup(self.plan)
+        self._write_state("running", "")
 
     # ---- deaths ----
 
-    def _died(self, watched: Watched, child: Child) -> None:
-        self._hear_last_words(watched, child)
-        self._selector.unregister(child.pidfd)
-        if child.channel.fileno() in self._selector.get_map():
-            self._selector.unregister(child.channel)
-        code = child.exit_code()
-        child.release()
-        watched.child, watched.died_at, watched.is_missed = None, time.monotonic(), False
-        self._book.gone(watched.process)
+    def _died(self, watched: Watched, code: int | None) -> None:
         death = Death(watched.process, code, watched.place, watched.error)
         note_event(
             self.run_directory, "death", watched.name, pid=watched.pid, signal=death.signal,
@@ -282,13 +229,6 @@ class Supervisor:
         else:
             self._restart_or_stop(watched, death)
         self._write_state("running", "")
-
-    def _hear_last_words(self, watched: Watched, child: Child) -> None:
-        try:
-            while (message := child.channel.receive()) is not None:
-                self._take(watched, message)
-        except Closed:
-            return
 
     def _restart_or_stop(self, watched: Watched, death: Death) -> None:
         delay = self._policy.delay(death)
@@ -310,6 +250,10 @@ class Supervisor:
         )
         if not delay:
             self._start(watched)
+
+    def _start(self, watched: Watched) -> None:
+        self._crew.start(watched)
+        self._write_state("running", "")
 
     def _plan_restart(self, watched: Watched, at: float) -> None:
         watched.state, watched.start_at = "restarting", at
@@ -336,85 +280,36 @@ class Supervisor:
         if silent > limit:
             note_event(self.run_directory, "stall kill", watched.name, seconds=round(silent, 1))
             watched.beat_at = now
-            watched.child.signal(signal.SIGKILL)
+            watched.child.kill()
 
-    # ---- the control socket ----
-
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        command = request["command"]
-        if command == "status":
-            return self._snapshot()
-        if command == "stop":
-            self._ask_to_stop("stop")
-            return {"stopping": True}
-        if command in ("kill", "restart"):
-            watched = self._named(request["process"])
-            return self._kill(watched) if command == "kill" else self._bring_back(watched)
-        if command == "signal":
-            return self._signal(self._named(request["process"]), request["signal"], request["by"])
-        raise UsageProblem(f"unknown request {command!r}", "use the scalmarl command of this version")
-
-    def _named(self, name: str) -> Watched:
-        try:
-            process = process_id(name)
-            return self._watched[process]
-        except (ValueError, KeyError):
-            raise UsageProblem(
-                f"no process {name!r} in this run",
-                f"it has agents 0 to {self.plan.agents - 1}, sim and coordinator; see: scalmarl ps",
-            ) from None
-
-    def _kill(self, watched: Watched) -> dict[str, Any]:
-        if watched.state == "down":
-            return {"process": watched.name, "pid": None}
-        watched.hold = True
-        watched.start_at = None
-        note_event(self.run_directory, "hold", watched.name, pid=watched.pid)
-        if watched.child is not None:
-            watched.child.signal(signal.SIGKILL)
-        else:
-            watched.state = "down"
-        return {"process": watched.name, "pid": watched.pid}
-
-    def _signal(self, watched: Watched, name: str, by: str) -> dict[str, Any]:
-        """Send SIGKILL, SIGSTOP or SIGCONT to a process that lives; what comes of it is handled as if it had come from
-        outside."""
-        if name not in CHAOS_SIGNALS:
-            raise UsageProblem(f"no signal {name!r} is sent on request", f"one of {', '.join(CHAOS_SIGNALS)}")
-        pid = None
-        if watched.child is not None:
-            watched.child.signal(signal.Signals[name])
-            pid = watched.pid
-            note_event(self.run_directory, "signal", watched.name, pid=pid, signal=name, by=by)
-        return {"process": watched.name, "pid": pid}
-
-    def _bring_back(self, watched: Watched) -> dict[str, Any]:
+    def bring_back(self, watched: Watched) -> None:
+        """Start a process that is down; kill one that runs first; take back an absent agent once the round is over."""
         if watched.process in self.plan.absent:
             self._returning[watched.process] = self._committed
             note_event(self.run_directory, "return", watched.name, round=self._committed + 2)
-            return {"process": watched.name}
+            return
         watched.hold = False
         if watched.child is not None:
             # Killed, and started again by the ordinary rule for a death from outside.
-            watched.child.signal(signal.SIGKILL)
+            watched.child.kill()
         elif watched.start_at is None:
             self._plan_restart(watched, time.monotonic())
-        return {"process": watched.name}
 
     # ---- what others see ----
 
-    def _snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
+        """The run and its processes as ``ps`` shows them."""
         return {
             "schema": SCHEMA,
             "state": "running" if self._exit is None else self._exit[0],
             "round": self._committed + 1,
             "rounds": self.plan.rounds,
             "ready_s": self._ready_s,
-            "processes": [watched.line(self._exit is not None) for watched in self._watched.values()],
+            "processes": [watched.line(self._exit is not None) for watched in self.watched.values()],
         }
 
     def _write_state(self, state: str, reason: str) -> None:
-        snapshot = self._snapshot()
+        snapshot = self.snapshot()
         snapshot.update(
             state=state,
             reason=reason,
@@ -425,31 +320,3 @@ class Supervisor:
             versions=versions(),
         )
         self.run_directory.write_state(snapshot)
-
-    # ---- the end ----
-
-    def _end_everything(self) -> None:
-        """Ask, wait a moment, kill, and wait until every process is gone."""
-        children = [watched.child for watched in self._watched.values() if watched.child is not None]
-        for child in children:
-            child.channel.send({"type": "stop"})
-        self._await_ends(children, LEAVE_WITHIN_S)
-        for child in children:
-            child.signal(signal.SIGKILL)
-        self._await_ends(children, 5.0)
-        for child in children:
-            child.exit_code()
-            child.release()
-        for watched in self._watched.values():
-            watched.child = None
-
-    def _await_ends(self, children: list[Child], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        waiting = {child.pidfd for child in children}
-        with selectors.DefaultSelector() as selector:
-            for pidfd in waiting:
-                selector.register(pidfd, selectors.EVENT_READ)
-            while waiting and time.monotonic() < deadline:
-                for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
-                    waiting.discard(key.fd)
-                    selector.unregister(key.fd)

@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from scalmarl.launch import starting, supervisor
+from scalmarl.launch import crew, starting, supervisor
 from scalmarl.launch.__main__ import supervise
 from scalmarl.launch.cli import main
+from scalmarl.launch.crew import Crew
 from scalmarl.launch.endpoint_book import EndpointBook
 from scalmarl.launch.run_directory import RunDirectory
-from scalmarl.launch.supervisor import Supervisor
 from scalmarl.protocol.keys import process_name
 from scalmarl.protocol.runtime import NEED_AT_MOST_S
 
@@ -113,12 +113,12 @@ class ProxiedBook(EndpointBook):
         ]
 
 
-class PatientSupervisor(Supervisor):
+class PatientCrew(Crew):
     """Lets what is on its way arrive before it ends the processes."""
 
-    def _end_everything(self) -> None:
+    def end_all(self) -> None:
         ProxiedBook.proxies.wait_until_quiet()
-        super()._end_everything()
+        super().end_all()
 
 
 def supervise_here(run: RunDirectory, lock: int, detach: bool) -> None:
@@ -129,7 +129,7 @@ def supervise_here(run: RunDirectory, lock: int, detach: bool) -> None:
 
 
 if __name__ == "__main__":
-    supervisor.EndpointBook = ProxiedBook  # type: ignore[misc]
-    supervisor.Supervisor = PatientSupervisor  # type: ignore[misc]
+    crew.EndpointBook = ProxiedBook  # type: ignore[misc]
+    supervisor.Crew = PatientCrew  # type: ignore[misc]
     starting.hand_over = supervise_here
     main(sys.argv[2:])
