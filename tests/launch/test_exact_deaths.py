@@ -1,5 +1,4 @@
-"""Killed and crashed at exact places: every place of a round, of every role, in one run (``tests/chaos`` has them one by
-one)."""
+"""Killed and crashed at exact places: every place of a round, of every role, in one run; ``tests/chaos`` has them singly."""
 
 from __future__ import annotations
 
