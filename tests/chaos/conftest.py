@@ -1,4 +1,4 @@
-"""What all campaigns share: a seed, a length, an undisturbed run to compare with, the command that repeats a failure."""
+"""What campaigns share: a seed, a length, an undisturbed run to compare with, the command that repeats a failure."""
 
 from __future__ import annotations
 

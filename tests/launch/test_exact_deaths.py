@@ -1,4 +1,4 @@
-"""Killed and crashed at exact places: every place of a round, of every role, in one run; ``tests/chaos`` has them singly."""
+"""Killed and crashed at exact places: every place of a round, of every role, in one run."""
 
 from __future__ import annotations
 
