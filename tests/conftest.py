@@ -40,7 +40,8 @@ class Launch:
     """One ``scalmarl launch`` in a directory of its own."""
 
     path: Path
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
+    said: Path
     words: str = ""
     pids: set[int] = field(default_factory=set)
     planted: Path | None = None
@@ -59,7 +60,7 @@ class Launch:
     def wait_until(self, what: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         deadline = time.monotonic() + WITHIN_S
         while not what(state := self.state()):
-            assert self.process.poll() is None, f"the launch ended early: {self.process.communicate()}"
+            assert self.process.poll() is None, f"the launch ended early: {self.said.read_text()}"
             assert time.monotonic() < deadline, f"nothing came of it: {state}"
             time.sleep(0.02)
         return state
@@ -102,8 +103,8 @@ class Launch:
 
     def end(self, within_s: float = WITHIN_S) -> int:
         self.state()
-        self.words, errors = self.process.communicate(timeout=within_s)
-        self.words += errors
+        self.process.wait(timeout=within_s)
+        self.words = self.said.read_text()
         return self.process.returncode
 
 
@@ -161,14 +162,16 @@ def start() -> Iterator[Callable[..., Launch]]:
             planted.write_text(json.dumps(plant))
             paths = [str(INSIDE), *filter(None, [os.environ.get("PYTHONPATH")])]
             environment |= {"PYTHONPATH": os.pathsep.join(paths), "SCALMARL_TEST_PLANTED": str(planted)}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "scalmarl", *command, *where, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        launch = Launch(path, process, planted=planted)
+        # Not a pipe: nobody reads it while the launch runs, and a full one would hold the launcher up.
+        said = root / f"{name}.{len(launches)}.txt"
+        with said.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "scalmarl", *command, *where, *arguments],
+                stdout=file,
+                stderr=file,
+                env=environment,
+            )
+        launch = Launch(path, process, said, planted=planted)
         launches.append(launch)
         return launch
 
@@ -177,7 +180,7 @@ def start() -> Iterator[Callable[..., Launch]]:
         if launch.process.poll() is None:
             launch.state()
             launch.process.send_signal(signal.SIGKILL)
-            launch.process.communicate()
+            launch.process.wait()
     deadline = time.monotonic() + 10.0
     left = {pid for launch in launches for pid in launch.pids}
     while (left := {pid for pid in left if _is_ours(pid)}) and time.monotonic() < deadline:

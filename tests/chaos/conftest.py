@@ -104,9 +104,10 @@ def check_bits(reference: Reference, difference: Callable[..., str], campaign: C
 
 @pytest.fixture
 def stop(campaign: Campaign) -> Callable[[Any], None]:
-    """End an endless run at its next commit."""
+    """End an endless run two commits from now."""
 
     def stop_run(launch: Any) -> None:
+        launch.wait_for_round(launch.state()["round"] + 2)
         launch.process.terminate()
         assert launch.end() == 143, launch.words
 
