@@ -131,18 +131,20 @@ def test_a_killed_launcher_takes_everything_along_and_resume_goes_on(
     start: Any, endless: Any, campaign: Any, check_bits: Any, stop: Any
 ) -> None:
     launch = start("launcher", *endless)
-    launch.wait_until(lambda state: state["round"] >= 1)
-    for number in range(3):
-        time.sleep(campaign.draw.uniform(0.0, 0.5))
+    for number in range(4):
+        if number % 2 == 0:
+            wait(lambda made=launch: len(made.running()) == 6 and len(family(made)) == 8)
+            time.sleep(campaign.draw.uniform(0.0, 0.5))
+        else:
+            # Also while it starts.
+            time.sleep(campaign.draw.uniform(0.0, 3.0))
         children = family(launch)
         launch.process.kill()
         launch.process.wait()
         wait(lambda dead=children: not any(is_alive(child) for child in dead), within_s=1.0)
         campaign.say(f"launcher {number} killed after round {launch.state()['round']}, {len(children)} went with it")
         launch = start("launcher", str(launch.path), command=("resume",))
-        launch.wait_until(
-            lambda state: state["state"] == "running" and any(p["state"] == "running" for p in state["processes"])
-        )
+    wait(lambda: len(launch.running()) == 6 and len(family(launch)) == 8)
     stop(launch)
     check_bits(launch)
 

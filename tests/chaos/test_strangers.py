@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 import pytest
 import zmq
+from zmq.utils import z85
 
 from scalmarl.protocol.sockets import Mailbox, new_keys
 
@@ -143,13 +144,13 @@ def test_a_neighbour_that_forges_is_dropped_by_reason(
     assert not [event for event in launch.events() if event["event"] == "death"], "nobody dies of it"
     stop(launch)
     framed = {"bad frame: " + why for why in (
-        "forged sender", "another run", "protocol version", "message type", "no such key", "payload size",
-        "not for this process", "checksum", "header length",
+        "forged sender", "another run", "protocol version", "message type", "no such key", "not for this process",
+        "checksum", "header length",
     )}  # fmt: skip
     for name in hears:
         assert framed <= dropped[name], (name, framed - dropped[name])
     for name in ("agent/0", "agent/2"):
-        assert {"future", "stale"} <= dropped[name]
+        assert {"future", "stale", "bad frame: payload size"} <= dropped[name]
     assert not any("bad frame" in why for why in dropped["agent/3"]), "it has no link to the forger"
     check_bits(launch)
 
@@ -195,7 +196,7 @@ def test_who_was_refused_once_is_heard_after_a_fresh_connection() -> None:
         while not receiver.refused and time.monotonic() < deadline:
             time.sleep(0.01)
         assert receiver.refused == 1
-        receiver._door._allowed[one.public] = b"1"
+        receiver._door._allowed[z85.decode(one.public)] = b"1"
 
         def say_anew() -> None:
             sender.connect(2, receiver.endpoint)
@@ -222,12 +223,12 @@ while True:
 
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])
 def test_a_receiver_outlives_a_sender_that_dies_while_it_floods(transport: str, campaign: Any) -> None:
-    """Nobody reads for five seconds, queues are full at both ends, and then the sender is killed; ten times."""
+    """Nobody reads for five seconds, queues are full at both ends, and then the sender is killed; three times."""
     one, two = new_keys(), new_keys()
     with tempfile.TemporaryDirectory() as directory:
         bind = f"ipc://{directory}/2" if transport == "ipc" else "tcp://127.0.0.1:*"
         receiver = Mailbox(two, {one.public: 1}, bind, 4000)
-        for time_to_flood in range(10):
+        for time_to_flood in range(3):
             flood = subprocess.Popen([sys.executable, "-c", FLOOD], stdin=subprocess.PIPE, text=True)
             assert flood.stdin is not None
             words = {
@@ -248,4 +249,4 @@ def test_a_receiver_outlives_a_sender_that_dies_while_it_floods(transport: str, 
                 got += 1
             assert got > 0
         receiver.close()
-        campaign.say(f"{transport}: survived ten deaths of a flooding sender, libzmq {zmq.zmq_version()}")
+        campaign.say(f"{transport}: survived three deaths of a flooding sender, libzmq {zmq.zmq_version()}")

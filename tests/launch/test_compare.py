@@ -216,7 +216,7 @@ def nobody_is_left(grid: Path) -> None:
 def wait_for_round(grid: Grid, cell: Cell, compare: Any) -> None:
     deadline = time.monotonic() + WITHIN_S
     while standing(grid, cell)[1] < 1:
-        assert compare.process.poll() is None, compare.process.communicate()
+        assert compare.process.poll() is None, compare.said.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

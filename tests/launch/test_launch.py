@@ -156,7 +156,7 @@ def test_ctrl_c_ends_at_a_commit_and_a_killed_launcher_takes_everybody_along(sta
         lambda state: state["state"] == "running" and any(p["state"] == "running" for p in state["processes"])
     )
     again.process.kill()
-    again.process.communicate()
+    again.process.wait()
     state = json.loads(scalmarl("ps", "--run", str(launch.path), "--json").stdout)
     assert state["state"] == "failed", "its lock is free and it is not finished"
 
