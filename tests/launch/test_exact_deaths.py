@@ -20,7 +20,7 @@ def test_a_death_at_every_place_of_every_role_costs_a_round_at_most(
         for number, place in enumerate(places[role])
     ]
     launch = start("everywhere", *SMALL, plant=plant)
-    assert launch.end() == 0, launch.words
+    assert launch.end(within_s=240.0) == 0, launch.words
     journal = launch.journal()
     struck = [line for line in journal if "planting" in line]
     assert sorted(line["planting"] for line in struck) == list(range(len(plant))), "each death where it was planted"
