@@ -187,7 +187,7 @@ class Supervisor:
     # ---- deaths ----
 
     def _died(self, watched: Watched, child: Child) -> None:
-        self._hear_last_words(watched, child)
+        self._hear_out(watched, child)
         self._selector.unregister(child.pidfd)
         if child.channel.fileno() in self._selector.get_map():
             self._selector.unregister(child.channel)
@@ -208,7 +208,8 @@ class Supervisor:
             self._restart_or_stop(watched, death)
         self._write_state("running", "")
 
-    def _hear_last_words(self, watched: Watched, child: Child) -> None:
+    def _hear_out(self, watched: Watched, child: Child) -> None:
+        """All that a process has said, its last words included."""
         try:
             while (message := child.channel.receive()) is not None:
                 self._take(watched, message)
@@ -247,8 +248,11 @@ class Supervisor:
     def _watch_for_stall(self, watched: Watched, now: float) -> None:
         if watched.child is None:
             return
-        silent = now - watched.beat_at
         limit = self._stall_kill_s if watched.beat else START_WITHIN_S
+        if now - watched.beat_at > min(SUSPECT_S, limit):
+            # This process itself may have been held up, by a new fork server perhaps: what was said meanwhile counts.
+            self._hear_out(watched, watched.child)
+        silent = now - watched.beat_at
         if silent > SUSPECT_S and watched.beat and not watched.suspected:
             watched.suspected = True
             note_event(self.run_directory, "silent", watched.name, seconds=round(silent, 1))
