@@ -138,12 +138,17 @@ def scalmarl() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def start() -> Iterator[Callable[..., Launch]]:
+def launches() -> list[Launch]:
+    """Every launch of the session so far."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def start(launches: list[Launch]) -> Iterator[Callable[..., Launch]]:
     """Start launches; at the end none of their processes and socket directories may be left."""
     root = Path(tempfile.mkdtemp(prefix="sc-test-"))
     sockets = root / "t"
     sockets.mkdir()
-    launches: list[Launch] = []
 
     def begin(
         name: str,

@@ -22,6 +22,8 @@ class Campaign:
     seed: int
     seconds: float | None
     draw: random.Random
+    launches: list[Any]
+    before: int
     story: list[str] = field(default_factory=list)
 
     def lasts(self, usual_s: float) -> float:
@@ -33,9 +35,10 @@ class Campaign:
 
 
 @pytest.fixture(autouse=True)
-def campaign(request: pytest.FixtureRequest) -> Campaign:
-    seed = request.config.getoption("--chaos-seed")
-    made = Campaign(seed, request.config.getoption("--chaos-seconds"), random.Random(f"{seed} {request.node.name}"))
+def campaign(request: pytest.FixtureRequest, launches: list[Any]) -> Campaign:
+    seed, seconds = request.config.getoption("--chaos-seed"), request.config.getoption("--chaos-seconds")
+    draw = random.Random(f"{seed} {request.node.name}")
+    made = Campaign(seed, seconds, draw, launches, len(launches))
     request.node.campaign = made
     return made
 
@@ -56,6 +59,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         repeat = f"python -m pytest -m chaos '{item.nodeid}' --chaos-seed {made.seed}{length}"
         report.sections.append(("repeat", f"{repeat}\nversions: {json.dumps(versions())}"))
         report.sections.append(("what was done", "\n".join(made.story)))
+        for launch in made.launches[made.before :]:
+            told = [json.dumps(event) for event in launch.events()[-40:]]
+            report.sections.append((f"the last events of {launch.path.name}", "\n".join(told)))
 
 
 class Reference:

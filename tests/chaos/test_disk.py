@@ -60,7 +60,9 @@ def test_the_only_file_damaged_stops_the_run_and_the_archive_mends_it(
     for file in kept:
         hurt(file, how, tmp_path)
     os.kill(launch.pid_of(process), 9)
-    assert scalmarl("restart", "3", *run).returncode == 0
+    if process == "sim":
+        # It begins once it can reach every agent; agent 1 does not need agent 3.
+        assert scalmarl("restart", "3", *run).returncode == 0
     assert launch.end() == 1, launch.words
     assert process in launch.words
     assert "crashed 3 times" in launch.words
