@@ -15,7 +15,7 @@ import pytest
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 CROWD = ("--agents", "16", "--kappa", "3", "--envs", "4", "--steps", "32")
 SECONDS = 600.0
-KILLS = 10
+KILL_EVERY_S = 60.0
 SAMPLE_S = 2.0
 GROWTH_BYTES = 20 * 2**20
 
@@ -46,18 +46,18 @@ def growth(samples: list[tuple[int, int, int]]) -> tuple[int, int]:
 def test_a_crowd_under_fire_for_ten_minutes(
     start: Any, campaign: Any, check_bits: Any, reference_of: Any, stop: Any, unreaped: Any
 ) -> None:
-    """Before and after: bits, memory, descriptors; and how long a control step takes."""
+    """Bits, memory and descriptors; how long a control step takes is judged where nothing else was running before."""
+    load = os.getloadavg()[0]
     launch = start("crowd", *CROWD, "--rounds", "100000", plant=[{"do": "time steps", "process": "sim"}])
     launch.wait_for_round(1)
     begun, seconds = time.monotonic(), campaign.lasts(SECONDS)
-    every = seconds / KILLS
     samples: dict[str, list[tuple[int, int, int]]] = {}
     kills = 0
     while (now := time.monotonic() - begun) < seconds:
         there = {**launch.running(), "launcher": launch.process.pid}
         for name, row in measure(there).items():
             samples.setdefault(name, []).append(row)
-        if now > every * (kills + 0.5):
+        if now > min(KILL_EVERY_S, seconds) * (kills + 0.5):
             kills += 1
             victim = campaign.draw.choice(sorted(name for name in there if name != "launcher"))
             campaign.say(f"{now:.0f} s, round {launch.state()['round']}: SIGKILL for {victim}")
@@ -77,6 +77,7 @@ def test_a_crowd_under_fire_for_ten_minutes(
     assert most[0] < GROWTH_BYTES, grown
     assert most[1] <= 2, grown
     check_bits(launch, against=reference_of("crowd-reference", *CROWD))
-    assert late < 5 * median, (
-        f"a control step takes {median:.2f} ms in the median and {late:.2f} ms at the 99th percentile"
-    )
+    if load > (os.cpu_count() or 1):
+        campaign.say(f"the step time is not judged: the machine was busy before (load {load:.1f})")
+    else:
+        assert late < 5 * median, f"a control step takes {median:.2f} ms, and {late:.2f} ms at the 99th percentile"
