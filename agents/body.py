@@ -30,8 +30,8 @@ class RoundLearner(Protocol):
     def observe(self, step: int, observation: Value) -> Value:
         """Store own reward, costs and flags; return the own block to be shared."""
 
-    def look(self, step: int, blocks: Sequence[Value]) -> None:
-        """Store s_{N_kappa} of a step; ``blocks`` in ascending order of agents."""
+    def look(self, step: int, blocks: Sequence[Value | None]) -> None:
+        """Store s_{N_kappa} of a step; ``blocks`` in ascending order of agents, ``None`` where one is absent."""
 
     def act(self, step: int) -> Value:
         """Sample the action of a step."""
@@ -84,16 +84,16 @@ def agent_body(me: int, plan: Plan, learner: RoundLearner, round: int, content: 
 
 def roll_out(me: int, plan: Plan, learner: RoundLearner, round: int) -> Generator[Effect, Any, None]:
     """T lockstep control steps of every group: observe, share the block with N_kappa, act."""
-    neighbourhood = plan.neighbourhood(me)
+    neighbourhood, heard = plan.neighbourhood(me), plan.heard(me)
     yield from breathe("sampling")
     for step in range(plan.groups * (plan.steps + 1)):
         observation = yield from need(Key(SIM, Kind.OBSERVATION, me, round, step))
         block = learner.observe(step, observation)
         yield from put(Key(me, Kind.STATE, me, round, step), block)
-        states = yield from need_all([Key(j, Kind.STATE, j, round, step) for j in plan.neighbours[me]])
-        blocks = dict(zip(plan.neighbours[me], states))
+        states = yield from need_all([Key(j, Kind.STATE, j, round, step) for j in heard])
+        blocks = dict(zip(heard, states))
         blocks[me] = block
-        learner.look(step, [blocks[agent] for agent in neighbourhood])
+        learner.look(step, [blocks.get(agent) for agent in neighbourhood])
         if step < plan.groups * plan.steps:
             yield from put(Key(me, Kind.ACTION, me, round, step), learner.act(step))
 
@@ -109,8 +109,8 @@ def take_turn(
         yield from breathe("critics")
     yield from need(grant)
 
-    advantages = yield from hear(plan, plan.neighbours[me], Kind.ADVANTAGE, round)
-    slacks = yield from hear(plan, plan.neighbours[me], Kind.SLACK, round)
+    advantages = yield from hear(plan, plan.heard(me), Kind.ADVANTAGE, round)
+    slacks = yield from hear(plan, plan.heard(me), Kind.SLACK, round)
     turns = yield from hear(plan, predecessors(plan, round)[me], Kind.TURN, round)
     advantages[me], slacks[me] = own[Kind.ADVANTAGE], own[Kind.SLACK]
     for _ in learner.improve(advantages, slacks, turns):

@@ -46,7 +46,7 @@ class Learner:
         self._limits = plan.task.cost_limits[me]
         self._own = Networks(plan, me, self._settings)
         self._round = 0
-        self._rollout = Rollout(plan, me)
+        self._rollout = Rollout(plan, me, self._own.inputs.mean)
         self._figures: dict[str, Any] = {}
         self._outcome: Outcome | None = None
 
@@ -55,7 +55,7 @@ class Learner:
     def begin_round(self, round: int) -> None:
         """An empty rollout under frozen statistics."""
         self._round = round
-        self._rollout = Rollout(self._plan, self._me)
+        self._rollout = Rollout(self._plan, self._me, self._own.inputs.mean)
         self._see = FrozenInput(self._own.inputs, self._settings.observation_limit)
         self._mean = QuickMean(self._own.policy.mean)
         self._std: NDArray[np.float32] = self._own.policy.log_std.detach().exp().numpy()
@@ -65,8 +65,8 @@ class Learner:
         """Own reward, costs and flags; the own block is for the neighbours."""
         return self._rollout.observe(step, observation)
 
-    def look(self, step: int, blocks: Sequence[Value]) -> None:
-        """s_{N_kappa} of the step."""
+    def look(self, step: int, blocks: Sequence[Value | None]) -> None:
+        """s_{N_kappa} of the step; ``None`` for an absent agent's block."""
         self._rollout.look(step, blocks)
 
     def act(self, step: int) -> Value:
@@ -258,7 +258,7 @@ class Learner:
 
     def _merge_inputs(self) -> None:
         old = self._own.inputs
-        new = old.merged(self._rollout.inputs[:-1])
+        new = old.merged(self._rollout.inputs[:-1], self._rollout.unseen)
         for network in (self._own.policy.mean, *self._own.critics):
             rescale_first_layer(first_layer(network), old, new)
         self._own.inputs = new

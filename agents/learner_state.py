@@ -25,7 +25,7 @@ class Networks:
     and sensitivities."""
 
     def __init__(self, plan: Plan, me: int, settings: LearnerSettings) -> None:
-        width = sum(plan.task.block_sizes[agent] for agent in plan.neighbourhood(me))
+        width = plan.input_width(me)
         costs = plan.costs(me)
         priced = costs if settings.cost_terms != "none" else 0
         draw = stream(plan.seed, purpose=Purpose.INITIAL_WEIGHTS, process=me)

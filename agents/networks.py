@@ -72,7 +72,9 @@ def log_prob(mean: Tensor, std: Tensor, actions: Tensor) -> Tensor:
 
 
 def kl_divergence(old_mean: Tensor, old_std: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """KL(old || new) of diagonal Gaussians, per sample."""
+    """KL(old || new) of diagonal Gaussians, per sample, in double precision: beside a ratio of 1, float32 would lose
+    the square of a shift below 3e-4, and a step that moved would seem not to have moved."""
+    old_mean, old_std, mean, std = (tensor.double() for tensor in (old_mean, old_std, mean, std))
     ratio = (old_std / std).square()
     return 0.5 * (ratio + ((old_mean - mean) / std).square() - 1.0 - ratio.log()).sum(-1)
 

@@ -37,18 +37,17 @@ class InputNormaliser:
             return np.ones_like(self.mean)
         return np.maximum(np.sqrt(self.squares / self.count), INPUT_STD_FLOOR)
 
-    def merged(self, inputs: NDArray[np.float32]) -> InputNormaliser:
-        """The statistics after a round's raw inputs ``[T, E, D]``."""
+    def merged(self, inputs: NDArray[np.float32], unseen: NDArray[np.bool_] | bool = False) -> InputNormaliser:
+        """The statistics after a round's raw inputs ``[T, E, D]``; mean and deviation of ``unseen`` columns stay."""
         rows = inputs.reshape(-1, inputs.shape[-1]).astype(np.float64)
         mean = rows.mean(axis=0)
         squares = np.square(rows - mean).sum(axis=0)
         count = self.count + len(rows)
         shift = mean - self.mean
-        return InputNormaliser(
-            count,
-            self.mean + shift * (len(rows) / count),
-            self.squares + squares + np.square(shift) * (self.count * len(rows) / count),
-        )
+        new_mean = self.mean + shift * (len(rows) / count)
+        new_squares = self.squares + squares + np.square(shift) * (self.count * len(rows) / count)
+        old_squares = self.squares * (count / self.count) if self.count else np.full_like(squares, count)
+        return InputNormaliser(count, np.where(unseen, self.mean, new_mean), np.where(unseen, old_squares, new_squares))
 
 
 class FrozenInput:

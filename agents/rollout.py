@@ -21,18 +21,34 @@ class Rollout:
     ``[T, E]`` and ``costs`` ``[m, T, E]`` of the action at t (they arrive with observation t + 1); ``terminated`` and
     ``truncated`` ``[T+1, E]``: flags that came with observation t. Reset is next-step: where an observation is flagged,
     the action at t is ignored by the world, so the sample is not ``valid``.
+
+    An absent neighbour's block is ``blank`` ``[D]``, the mean of what was seen of it: zero once normalised. Its columns
+    and those of presence are ``unseen`` ``[D]``: nothing is learnt of their statistics.
     """
 
-    def __init__(self, plan: Plan, me: int) -> None:
+    def __init__(self, plan: Plan, me: int, blank: NDArray[np.float64]) -> None:
         steps, copies, costs = plan.steps, plan.copies, plan.costs(me)
-        width = sum(plan.task.block_sizes[agent] for agent in plan.neighbourhood(me))
         self._plan, self._block, self._costs = plan, plan.task.block_sizes[me], costs
-        self.inputs: FloatArray = np.zeros((steps + 1, copies, width), np.float32)
+        sizes = [plan.task.block_sizes[agent] for agent in plan.neighbourhood(me)]
+        self._ends = np.cumsum(sizes).tolist()
+        self.inputs: FloatArray = np.zeros((steps + 1, copies, plan.input_width(me)), np.float32)
+        self.unseen: BoolArray = np.zeros(plan.input_width(me), bool)
+        self._leave_blank(plan, me, blank)
         self.actions: FloatArray = np.zeros((steps, copies, plan.task.action_sizes[me]), np.float32)
         self.rewards: FloatArray = np.zeros((steps, copies), np.float32)
         self.costs: FloatArray = np.zeros((costs, steps, copies), np.float32)
         self.terminated: BoolArray = np.zeros((steps + 1, copies), bool)
         self.truncated: BoolArray = np.zeros((steps + 1, copies), bool)
+
+    def _leave_blank(self, plan: Plan, me: int, blank: NDArray[np.float64]) -> None:
+        for agent, start, end in zip(plan.neighbourhood(me), [0, *self._ends], self._ends):
+            if agent in plan.absent:
+                self.unseen[start:end] = True
+        self.inputs[:, :, self.unseen] = blank[self.unseen].astype(np.float32)
+        if plan.on_loss == "mask":
+            presence = [other not in plan.absent for other in plan.neighbours[me]]
+            self.inputs[:, :, self._ends[-1] :] = np.array(presence, np.float32)
+            self.unseen[self._ends[-1] :] = True
 
     def place(self, step: int) -> tuple[int, slice]:
         """The time t and the copies of a step."""
@@ -51,11 +67,13 @@ class Rollout:
         self.truncated[t, copies] = observation[:, -FLAGS + 1] != 0
         return np.ascontiguousarray(observation[:, : self._block], dtype=np.float32)
 
-    def look(self, step: int, blocks: Sequence[Value]) -> FloatArray:
-        """Store s_{N_kappa} of a step; returns it, ``[E/G, D]``."""
+    def look(self, step: int, blocks: Sequence[Value | None]) -> FloatArray:
+        """Store s_{N_kappa} of a step, ``None`` for an absent agent's block; returns it, ``[E/G, D]``."""
         t, copies = self.place(step)
-        np.concatenate(blocks, axis=1, out=self.inputs[t, copies])
         here: FloatArray = self.inputs[t, copies]
+        for block, start, end in zip(blocks, [0, *self._ends], self._ends):
+            if block is not None:
+                here[:, start:end] = block
         return here
 
     @property

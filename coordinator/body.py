@@ -21,7 +21,7 @@ def coordinator_body(plan: Plan, round: int) -> Body:
     while round < plan.rounds:
         yield Breathe("turns")
         yield from grant_turns(plan, round)
-        finished = [Key(process, Kind.DONE, process, round, 0) for process in (*range(plan.agents), SIM)]
+        finished = [Key(process, Kind.DONE, process, round, 0) for process in (*plan.present, SIM)]
         digests = yield from need_all(finished)
         yield from checkpoint(round + 1, commit_record(finished, [digest.tobytes() for digest in digests]))
         yield from put(Key(COORDINATOR, Kind.COMMIT, COORDINATOR, round, 0), np.array([round], dtype="<i8"))
@@ -39,7 +39,7 @@ def grant_turns(plan: Plan, round: int) -> Generator[Effect, object, None]:
     waits_for = {a: near[a] if plan.schedule == "wavefront" else frozenset(order[:n]) for n, a in enumerate(order)}
     waiting, playing = list(order), list[int]()
     finished = set[int]()
-    while len(finished) < plan.agents:
+    while len(finished) < len(order):
         for agent in [agent for agent in waiting if waits_for[agent] <= finished]:
             waiting.remove(agent)
             playing.append(agent)

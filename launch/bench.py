@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ RAW_SECONDS = 1.5
 RUN_WITHIN_S = 300.0
 WATCH_EVERY_S = 0.002
 PEER_BACK_WITHIN_S = 30.0
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,11 @@ def launched(*arguments: str) -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
-def begun(path: Path, *words: str) -> Iterator[Bench]:
+def begun(path: Path, *words: str, env: dict[str, str] | None = None) -> Iterator[Bench]:
     """A command that runs the run directory ``path``, its words kept beside it; it is stopped at the end."""
     with path.with_suffix(".txt").open("wb") as said:
         started = time.time()
-        process = subprocess.Popen([sys.executable, "-m", "scalmarl", *words], stdout=said, stderr=said)
+        process = subprocess.Popen([sys.executable, "-m", "scalmarl", *words], stdout=said, stderr=said, env=env)
     try:
         yield Bench(RunDirectory(path), process, started)
     finally:

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from scalmarl.launch import bench as measure
+from scalmarl.launch import bench_absence as lost
+from scalmarl.launch import bench_recovery as faults
 from scalmarl.launch.report_problem import guarded
 
 agents_option = click.option("--agents", default=8, show_default=True, help="Number of agents.")
@@ -66,6 +68,55 @@ def startup(agents: int, kappa: int, runs: int, as_json: bool) -> None:
 def restart(agents: int, kappa: int, kills: int, as_json: bool) -> None:
     """Seconds until a killed agent is back in step, while sampling."""
     _print(measure.restart(agents, kappa, kills), as_json)
+
+
+@bench.command()
+@click.option("--runs", default=2, show_default=True, help="Runs per fault.")
+@click.option("--strikes", default=4, show_default=True, help="Times that each run is struck.")
+@json_option
+@guarded
+def recovery(runs: int, strikes: int, as_json: bool) -> None:
+    """Every kind of fault: runs survived, digests identical, time to recover, work done again."""
+    result = faults.recovery(runs, strikes, _say(as_json))
+    if as_json:
+        click.echo(json.dumps(result))
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--rounds", default=8, show_default=True, help="Rounds of every launch.")
+@click.option("--pairs", default=3, show_default=True, help="Interleaved pairs per part.")
+@json_option
+@guarded
+def machinery(agents: int, kappa: int, rounds: int, pairs: int, as_json: bool) -> None:
+    """What round files, digests and encryption cost when nothing fails, each switched off in turn."""
+    result = faults.cost(agents, kappa, rounds, pairs, _say(as_json))
+    if as_json:
+        click.echo(json.dumps(result))
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--missing", default=3, show_default=True, help="The agent that is lost.")
+@click.option("--first", default=40, show_default=True, help="The first round without it.")
+@click.option("--last", default=59, show_default=True, help="The last round without it.")
+@click.option("--rounds", default=80, show_default=True, help="Rounds of both runs.")
+@click.option("--seed", default=0, show_default=True, help="Seed of both runs.")
+@json_option
+@guarded
+def absence(
+    agents: int, kappa: int, missing: int, first: int, last: int, rounds: int, seed: int, as_json: bool
+) -> None:
+    """What a missing agent costs its neighbours in return and cost (--on-loss mask)."""
+    result = lost.absence(agents, kappa, missing, first, last, rounds, seed, _say(as_json))
+    click.echo(json.dumps(result) if as_json else "\n".join(lost.row_text(row) for row in result["rows"]))
+
+
+def _say(as_json: bool) -> measure.Say:
+    """Rows as they are measured, unless one document is asked for."""
+    return (lambda text: None) if as_json else click.echo
 
 
 @bench.command()

@@ -11,16 +11,18 @@ import click
 from scalmarl import __version__
 from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.launch import bench_command, compare_command, reading
+from scalmarl.launch.chaos_command import chaos
 from scalmarl.launch.claims.command import claims
 from scalmarl.launch.config import Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
 from scalmarl.launch.env_command import env
 from scalmarl.launch.errors import TimedOut
-from scalmarl.launch.option_types import limits
+from scalmarl.launch.option_types import limits, several
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
 from scalmarl.launch.standard_streams import hold_standard_streams
+from scalmarl.launch.verify_command import verify
 from scalmarl.launch.voice import shell_words
 
 STOP_WITHIN_S = 30.0
@@ -48,8 +50,9 @@ def main() -> None:
 _FLAGS = {
     "agents": "run.agents", "kappa": "run.kappa", "kappa_unit": "run.kappa_unit", "task": "world.task",
     "algo": "run.algo", "graph": "run.graph", "rounds": "run.rounds", "envs": "world.envs", "steps": "world.steps",
-    "seed": "run.seed", "schedule": "run.schedule", "order": "run.order", "reward": "world.reward",
-    "cost": "world.cost", "limit": "world.limit", "physics": "world.physics", "coupling": "world.coupling",
+    "seed": "run.seed", "schedule": "run.schedule", "on_loss": "run.on_loss", "order": "run.order",
+    "reward": "world.reward", "cost": "world.cost", "limit": "world.limit", "physics": "world.physics",
+    "coupling": "world.coupling", "link": "processes.links",
 }  # fmt: skip
 _DEFAULTS = Config()
 
@@ -66,6 +69,7 @@ _DEFAULTS = Config()
 @click.option("--steps", type=int, help=f"Control steps of each copy per round.  [default: {_DEFAULTS.world.steps}]")
 @click.option("--seed", type=int, help=f"Seed of every random stream.  [default: {_DEFAULTS.run.seed}]")
 @click.option("--schedule", help="wavefront or serial; the bits are the same.  [default: wavefront]")
+@click.option("--on-loss", help="An agent that is down: wait for it, or mask (go on without it).  [default: wait]")
 @click.option("--order", help="Order of turns: colour, permutation or fixed.  [default: colour]")
 @click.option("--reward", help="local or team.  [default: the task's]")
 @click.option("--cost", help="local, team or legacy (the published rule).  [default: the task's]")
@@ -74,6 +78,11 @@ _DEFAULTS = Config()
 )
 @click.option("--physics", help="fast, or parity (the published integrator).  [default: fast]")
 @click.option("--coupling", type=float, help="Stiffness of the tendons between cheetahs, N/m.  [default: 0.1]")
+@click.option(
+    "--link", multiple=True, callback=several, metavar="A-B:OPTION,...",
+    help="A bad link, both ways (A>B: one way): delay=50ms or 0ms-200ms, loss=2%, duplicate=10%, cut=10s-20s since the "
+    "launch. A, B: agent number, sim, coordinator, or * for any. Repeatable; the bits stay the same (docs/links.md).",
+)  # fmt: skip
 @click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file, e.g. config.toml of another run.")
 @click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any parameter; repeatable.")
 @click.option("--help-config", is_flag=True, help="Print every parameter with its meaning and default, and exit.")
@@ -96,6 +105,7 @@ def launch(
     scalmarl launch --agents 8 --kappa 2
     scalmarl launch --agents 3 --kappa 1 --rounds 20 --seed 7 --run runs/small
     scalmarl launch --config runs/small/config.toml --set learner.clip=0.1 -d
+    scalmarl launch --agents 4 --kappa 1 --link 1-2:delay=50ms,loss=2%,cut=10s-20s
 
     Ctrl-C ends the run at the next commit; 'scalmarl resume' continues it with the same bits.
     """
@@ -172,7 +182,9 @@ def stop(run_path: Path | None, wait: bool) -> None:
 
 reading.add_to(main, run_option, json_option, guarded)
 main.add_command(bench_command.bench)
+main.add_command(chaos)
 main.add_command(compare_command.compare)
 main.add_command(claims)
 main.add_command(doctor_command)
 main.add_command(env)
+main.add_command(verify)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import signal
 import sys
 from pathlib import Path
@@ -17,14 +16,13 @@ from scalmarl.launch.comparison import Asked, Grid, build, read_grid, take_lock
 from scalmarl.launch.comparison_report import Report, require_scipy
 from scalmarl.launch.comparison_run import Outcome, Sweep
 from scalmarl.launch.errors import Exit, NoSuchRun, UsageProblem
-from scalmarl.launch.option_types import limits
+from scalmarl.launch.option_types import limits, seconds
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.starting import require_linux
 from scalmarl.launch.stop_requests import StopRequests
 from scalmarl.launch.voice import Patient, console, shell_words
 
 WIDE = 160
-_UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
 _FLAGS = {
     "task": "world.task", "agents": "run.agents", "reward": "world.reward", "cost": "world.cost",
     "limit": "world.limit", "graph": "run.graph",
@@ -54,16 +52,6 @@ def _steps(ctx: click.Context, param: click.Parameter, text: str | None) -> int 
         raise click.BadParameter(f"{text!r} is not a number like 1e6") from None
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    """``90m``, ``2h``, ``1h30m``, ``45s``."""
-    if text is None:
-        return None
-    pieces = re.findall(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)", text)
-    if not pieces or re.sub(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)", "", text).strip():
-        raise click.BadParameter(f"{text!r} is not a time like 90m, 2h or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in pieces)
-
-
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--algo", "algorithms", multiple=True, callback=_words, help=f"Of: {', '.join(ALGORITHMS)}. [list]")
@@ -79,7 +67,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> fl
 @click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any parameter; repeatable.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file, e.g. config.toml of a run.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time.")
-@click.option("--for", "seconds", callback=_seconds, help="End after this time: 90m, 2h. Call again to go on.")
+@click.option("--for", "seconds", callback=seconds, help="End after this time: 90m, 2h. Call again to go on.")
 @click.option("--window", type=click.FloatRange(0, 1, min_open=True), default=0.1, show_default=True,
               help="Share of the rounds, at the end, that the figures are taken over; at least 10 rounds.")  # fmt: skip
 @click.option("--report-only", is_flag=True, help="Run nothing; report what is finished.")

@@ -54,6 +54,9 @@ class RunConfig(Section):
     schedule: Literal["wavefront", "serial"] = Field(
         "wavefront", description="who waits for whom: predecessors inside kappa hops, or all; the bits are the same"
     )
+    on_loss: Literal["wait", "mask"] = Field(
+        "wait", description="an agent that is away: wait for it, or go on without it until it is back (other bits)"
+    )
 
 
 class WorldConfig(Section):
@@ -135,7 +138,11 @@ class ProcessesConfig(Section):
     """How processes are run; none of it changes a bit of the result."""
 
     transport: Literal["ipc", "tcp"] = Field("ipc", description="links between processes")
+    links: list[str] = Field(
+        [], description="bad links, each like 1-2:delay=50ms,loss=2%,cut=10s-20s; see docs/links.md"
+    )
     stall_kill_s: Rate = Field(15.0, description="seconds of silence after which a process is killed and restarted")
+    loss_after_s: Rate = Field(5.0, description="under on_loss mask: seconds that an agent is away before it is absent")
 
 
 class Config(Section):

@@ -15,6 +15,7 @@ import networkx as nx
 import psutil
 
 from scalmarl.agents.algorithms import ALGORITHMS, Algorithm, Switches
+from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.config import SWITCHES, Config, Origins, to_toml
 from scalmarl.launch.endpoint_book import socket_path_bytes
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
@@ -101,6 +102,7 @@ def make_plan(config: Config, origins: Origins) -> Planned:
     _check_memory(plan)
     check_widths(plan)
     check_sockets(config.processes.transport, plan.agents)
+    bad_links(config.processes.links, plan)
     return Planned(config, origins, graph, plan)
 
 
@@ -190,6 +192,7 @@ def _plan(
         exchanged=switches.exchanged(),
         task=task,
         learner=learner,
+        on_loss=config.run.on_loss,
     )
 
 
@@ -218,7 +221,7 @@ def memory_needed(plan: Plan) -> int:
     """An estimate of the bytes that a run holds at once."""
     agents = 0
     for agent in range(plan.agents):
-        width = sum(plan.task.block_sizes[j] for j in plan.neighbourhood(agent))
+        width = plan.input_width(agent)
         agents += AGENT_BYTES + 4 * plan.samples * (width + 2 * max(plan.learner["hidden"])) * OPTIMISER_COPIES
     return BASE_BYTES + agents + plan.copies * COPY_BYTES
 

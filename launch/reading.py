@@ -14,15 +14,17 @@ import click
 from rich.table import Table
 
 from scalmarl.coordinator.commit_log import log_path, read_commits
+from scalmarl.launch.absence import last_file
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.errors import NoSuchRun, TrainingFailed, UsageProblem
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.resuming import check_log
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory, find, read_plan
+from scalmarl.launch.story import words
 from scalmarl.launch.voice import console, shell_words
 from scalmarl.launch.watched import lives
 from scalmarl.protocol.errors import DamagedFile
-from scalmarl.protocol.keys import process_id, process_name
+from scalmarl.protocol.keys import COORDINATOR, SIM, process_id, process_name
 from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -90,7 +92,7 @@ def logs(process: str, run_path: Path | None, follow: bool, previous: bool) -> N
         number = process_id(process)
     except ValueError as error:
         raise UsageProblem(str(error), "see: scalmarl ps") from None
-    if number not in plan.processes():
+    if number not in (*range(plan.agents), SIM, COORDINATOR):
         raise UsageProblem(
             f"no process {process!r} in {run.path}", f"it has agents 0 to {plan.agents - 1}, sim, coordinator"
         )
@@ -145,7 +147,7 @@ def traffic(run_path: Path | None, as_json: bool) -> None:
     for row in found["neighbourhoods"]:
         received = row["received_bytes"] / max(found["rounds"], 1)
         table.add_row(
-            str(row["agent"]), str(row["members"]), f"{row['per_round_bytes']:,.0f}", f"{row['predicted_bytes']:,}",
+            str(row["agent"]), str(row["members"]), f"{row['per_round_bytes']:,.0f}", f"{row['predicted_bytes']:,.0f}",
             f"{received:,.0f}", f"{all_to_all_bytes(plan, row['agent']):,}",
         )  # fmt: skip
     out.print(table)
@@ -174,6 +176,9 @@ def traffic(run_path: Path | None, as_json: bool) -> None:
         "-",
         "-",
     )
+    if found["lost"]:
+        messages, lost = (sum(row[name] for row in found["lost"]) for name in ("messages", "wire_bytes"))
+        table.add_row("of all: lost on bad links", f"{messages:,}", "-", bytes_text(lost), "-", "-")
     out.print(table)
 
 
@@ -217,10 +222,13 @@ def _digests_once(run: RunDirectory) -> dict[str, Any]:
         committed = read_commit_record(commits[-1][1]) if commits else {}
         agents: dict[str, str] = {}
         for agent in range(plan.agents):
-            content = read_round_file(_round_file(run, agent, rounds), plan, agent, rounds)
+            # An absent agent has what it had when it left.
+            at = last_file(process_directory(run.path, agent)) if agent in plan.absent else rounds
+            assert at is not None
+            content = read_round_file(_round_file(run, agent, at), plan, agent, at)
             value = hashlib.sha256(content).digest()
             if committed.get(agent, value) != value:
-                raise DamagedFile(f"{process_name(agent)}: the file of round {rounds} is not the committed one")
+                raise DamagedFile(f"{process_name(agent)}: the file of round {at} is not the committed one")
             agents[str(agent)] = value.hex()
     except DamagedFile as damage:
         raise TrainingFailed(str(damage).partition(";")[0], _go_back(run)) from None
@@ -235,7 +243,7 @@ def _round_file(run: RunDirectory, agent: int, round: int) -> Path:
 
 
 def events(run_path: Path | None, as_json: bool) -> None:
-    """The story of a run: starts, deaths, restarts, stops."""
+    """The story of a run: what died, when and of what, how long until it was back, what was done again."""
     run = find(run_path)
     run.read_state()
     lines = read_lines(run.events)
@@ -244,5 +252,4 @@ def events(run_path: Path | None, as_json: bool) -> None:
         return
     began = lines[0]["time"] if lines else 0.0
     for line in lines:
-        more = " ".join(f"{k}={v}" for k, v in line.items() if k not in ("time", "event", "process") and v != "")
-        click.echo(f"{line['time'] - began:9.3f} s  {line['event']:<12} {line['process'] or '':<12} {more}")
+        click.echo(f"{line['time'] - began:9.3f} s  {line['event']:<12} {line['process'] or '':<12} {words(line)}")

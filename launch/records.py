@@ -79,13 +79,15 @@ class RoundRecords:
 
     def _record(self, round: int) -> dict[str, Any]:
         rows = {process: self._read(process, round) for process in self._plan.processes()}
-        agents = [rows[agent]["figures"] for agent in range(self._plan.agents)]
+        agents = [rows[agent]["figures"] if agent in rows else None for agent in range(self._plan.agents)]
+        sent = [rows[agent]["sent"] if agent in rows else [] for agent in range(self._plan.agents)]
         now = time.monotonic()
         wall, self._clock = now - self._clock, now
-        line = metrics_line(
-            self._plan, round, rows[SIM]["figures"], agents, [rows[a]["sent"] for a in range(len(agents))], wall
-        )
-        traffic = {"round": round, "sent": [[process, *row] for process in rows for row in rows[process]["sent"]]}
+        line = metrics_line(self._plan, round, rows[SIM]["figures"], agents, sent, wall)
+        traffic = {
+            "round": round, "absent": list(self._plan.absent),
+            "sent": [[process, *row] for process in rows for row in rows[process]["sent"]],
+        }  # fmt: skip
         for path, document in ((self._run.traffic, traffic), (self._run.metrics, line)):
             if round >= self._next[path]:
                 append_durably(path, json.dumps(document).encode() + b"\n")
@@ -102,15 +104,20 @@ def metrics_line(
     plan: Plan,
     round: int,
     sim: dict[str, Any],
-    agents: list[dict[str, Any]],
+    agents: list[dict[str, Any] | None],
     sent: list[list[list[int]]],
     wall_s: float,
 ) -> dict[str, Any]:
-    """One line of ``metrics.jsonl``; episode figures are means over the episodes that ended in the round."""
+    """One line of ``metrics.jsonl``; episode figures are means over the episodes that ended in the round. An absent
+    agent has no figures: null."""
     single = all(len(limits) == 1 for limits in plan.task.cost_limits)
+    present = [figures for figures in agents if figures is not None]
+
+    def per_agent(name: str) -> list[Any]:
+        return [None if figures is None else figures[name] for figures in agents]
 
     def per_cost(name: str) -> list[Any]:
-        return [figures[name][0] if single else figures[name] for figures in agents]
+        return [values[0] if values and single else values for values in per_agent(name)]
 
     return {
         "round": round,
@@ -119,16 +126,17 @@ def metrics_line(
         "cost_limit": [limits[0] if single else list(limits) for limits in plan.task.cost_limits],
         "lambda_agent": per_cost("multiplier"),
         "cost_estimate_agent": per_cost("cost_estimate"),
-        **{f"{name}_agent": [figures[name] for figures in agents] for name in ("kl", "kl_max", "radius", "bound")},
+        **{f"{name}_agent": per_agent(name) for name in ("kl", "kl_max", "radius", "bound")},
+        "absent": list(plan.absent),
         "bytes_agent": [sum(row[_WIRE] for row in rows) for rows in sent],
         **{
             name: sim[name]
             for name in ("return_rate", "cost_rate_team", "cost_rate_agent", "distance_rate", "terminations")
         },
-        **{name: [figures[name] for figures in agents] for name in AGENT_FIGURES},
+        **{name: per_agent(name) for name in AGENT_FIGURES},
         "wall_s": wall_s,
-        "sample_s": max(figures["sample_s"] for figures in agents),
-        "update_s": max(figures["update_s"] for figures in agents),
+        "sample_s": max(figures["sample_s"] for figures in present),
+        "update_s": max(figures["update_s"] for figures in present),
     }
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 from scalmarl.coordinator.commit_log import cut_commits, log_path, read_commits
+from scalmarl.launch.absence import absent_before
+from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.config import resolve
 from scalmarl.launch.endpoint_book import remove_private_directory
 from scalmarl.launch.errors import TrainingFailed, UsageProblem
@@ -17,7 +20,7 @@ from scalmarl.launch.versions import versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.files import write_durably
-from scalmarl.protocol.keys import COORDINATOR, process_name
+from scalmarl.protocol.keys import COORDINATOR, SIM, process_name
 from scalmarl.protocol.lifeline import hold_stop_signals, release_stop_signals
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
@@ -33,6 +36,7 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
         plan = read_plan(run)
         config, _ = resolve(run.config, (), {})
         check_sockets(config.processes.transport, plan.agents)
+        bad_links(config.processes.links, plan)
         for path in (run.metrics, run.traffic, run.events):
             read_lines(path)
         committed = len(_commits(run))
@@ -44,6 +48,7 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
         if from_round is None:
             _check_files(run, plan, committed)
         else:
+            plan = replace(plan, absent=absent_before(run, plan, from_round))
             go_back(run, plan, from_round)
         write_durably(run.plan, json.dumps(plan.to_data()).encode())
         remove_private_directory(state["control"])
@@ -118,14 +123,17 @@ def _check_files(run: RunDirectory, plan: Plan, committed: int) -> None:
 
 
 def archived_rounds(run: RunDirectory, plan: Plan) -> list[int]:
-    """The rounds that every process has in its archive, ascending."""
-    common: set[int] | None = None
-    for process in plan.processes():
-        if process != COORDINATOR:
-            archive = process_directory(run.path, process) / "archive"
-            rounds = {int(path.stem) for path in archive.glob("*.round")}
-            common = rounds if common is None else common & rounds
-    return sorted(common or ())
+    """The rounds that are in the archive of every process that took part in the round before, ascending."""
+    there = {
+        process: {int(path.stem) for path in (process_directory(run.path, process) / "archive").glob("*.round")}
+        for process in (*range(plan.agents), SIM)
+    }
+    committed = len(_commits(run))
+    return [
+        round
+        for round in sorted(there[SIM])
+        if round <= committed and all(round in there[p] for p in there if p not in absent_before(run, plan, round))
+    ]
 
 
 def _archived(run: RunDirectory, plan: Plan) -> str:
@@ -143,21 +151,31 @@ def _check_archive(run: RunDirectory, plan: Plan, round: int) -> None:
 
 def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
     """Put every process back to the start of an archived round. Raises ``UserProblem`` before it changes anything."""
-    agents = [process for process in plan.processes() if process != COORDINATOR]
+    everybody = (*range(plan.agents), SIM)
     contents = {}
-    for process in agents:
-        path = round_path(process_directory(run.path, process) / "archive", round)
+    for process in everybody:
+        at, path = _file_of(run, process, round)
         try:
-            contents[process] = path.read_bytes()
-            read_round_file(path, plan, process, round)
+            contents[process] = at, path.read_bytes()
+            read_round_file(path, plan, process, at)
         except DamagedFile as damage:
             raise TrainingFailed(str(damage), "choose an older archived round") from None
     cut_commits(log_path(run.path), round)
-    for process in agents:
+    for process in everybody:
         directory = process_directory(run.path, process)
-        write_durably(round_path(directory, round), contents[process])
+        (directory / "progress.bin").unlink(missing_ok=True)
+        at, content = contents[process]
+        write_durably(round_path(directory, at), content)
         for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round")):
-            if int(path.stem) > round or (path.parent == directory and int(path.stem) != round):
+            if int(path.stem) > at or (path.parent == directory and int(path.stem) != at):
                 path.unlink()
     forget_after(run, round)
     note_event(run, "back to round", rounds=round)
+
+
+def _file_of(run: RunDirectory, process: int, round: int) -> tuple[int, Path]:
+    """What a process had at the start of a round: its file of it, or, if it was absent, that with which it had left."""
+    directory = process_directory(run.path, process)
+    files = {int(path.stem): path for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round"))}
+    at = max(number for number in files if number <= round)
+    return at, files[at]

@@ -40,7 +40,8 @@ def begin(planned: Planned, path: Path | None, detach: bool) -> None:
     except BaseException:
         release_stop_signals()
         raise
-    Patient(stderr=True).print(banner(run, plan, graph_words(planned), planned.config.run.algo))
+    links = planned.config.processes.links
+    Patient(stderr=True).print(banner(run, plan, graph_words(planned), planned.config.run.algo, links))
     hand_over(run, lock, detach)
 
 
@@ -73,17 +74,26 @@ def require_linux() -> None:
         )
 
 
-def hand_over(run: RunDirectory, lock: int, detach: bool) -> None:
-    """Become the supervisor of a prepared run, or start it in the background. Does not return in the foreground."""
-    os.set_inheritable(lock, True)
-    command = [sys.executable, "-m", "scalmarl.launch", str(run.path)]
-    if not detach:
-        os.execv(command[0], command)
+def _supervisor(run: RunDirectory) -> list[str]:
+    return [sys.executable, "-m", "scalmarl.launch", str(run.path)]
+
+
+def start_in_background(run: RunDirectory, lock: int) -> subprocess.Popen[bytes]:
+    """The supervisor of a prepared run as a process of its own session; its words go to ``launcher.log``."""
     with run.log.open("ab") as log:
-        launcher = subprocess.Popen(
-            [*command, "--quiet"], pass_fds=(lock,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        return subprocess.Popen(
+            [*_supervisor(run), "--quiet"], pass_fds=(lock,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
+
+
+def hand_over(run: RunDirectory, lock: int, detach: bool) -> None:
+    """Become the supervisor of a prepared run, or start it in the background. Does not return in the foreground."""
+    if not detach:
+        os.set_inheritable(lock, True)
+        command = _supervisor(run)
+        os.execv(command[0], command)
+    launcher = start_in_background(run, lock)
     release_stop_signals()
     deadline = time.monotonic() + DETACH_WITHIN_S
     while time.monotonic() < deadline and launcher.poll() is None:

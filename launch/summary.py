@@ -8,9 +8,10 @@ from typing import Any
 from rich.table import Table
 
 from scalmarl.agents.algorithms import ALGORITHMS
+from scalmarl.launch.bad_links import read_link
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory
-from scalmarl.launch.traffic import all_to_all_bytes, first_sendings, neighbourhoods
+from scalmarl.launch.traffic import all_to_all_bytes, first_sendings, neighbourhoods, rounds_by_absence
 from scalmarl.protocol.plan import Plan
 
 LAST_ROUNDS = 10
@@ -38,8 +39,8 @@ def visible_text(plan: Plan, algorithm: str) -> str:
     return f"kappa {plan.kappa} hop{'' if plan.kappa == 1 else 's'}: {seen} of {plan.agents} agents visible"
 
 
-def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str) -> Table:
-    """What is about to start; ``graph`` in words."""
+def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str, links: Sequence[str] = ()) -> Table:
+    """What is about to start; ``graph`` in words, ``links``: the bad ones."""
     task = plan.task
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -57,6 +58,7 @@ def banner(run: RunDirectory, plan: Plan, graph: str, algorithm: str) -> Table:
         ("not local", "; ".join(task.nonlocal_facts) or "nothing"),
         *(("note", note) for note in task.notes),
         *(("note", note) for note in _theorem_notes(plan)),
+        *(("bad link", read_link(text).words()) for text in links),
         (
             "sampling",
             f"{plan.copies} copies x {plan.steps} steps = {plan.samples:,} steps a round, {plan.rounds} rounds = "
@@ -120,9 +122,11 @@ def agents_table(run: RunDirectory, plan: Plan) -> Table:
     table = Table(title=f"neighbourhoods, wire bytes a round (all-to-all: {bytes_text(everybody)} per agent)")
     for name in ("agent", "hears", "cost", "limit", "mult.", "sent", "formula", "received"):
         table.add_column(name, justify="left" if name in ("agent", "hears") else "right", no_wrap=name != "hears")
-    rounds, first = first_sendings(run)
+    first = first_sendings(run)
+    rounds = rounds_by_absence(run)
     for agent, moved in enumerate(neighbourhoods(plan, rounds, first)):
-        costs = zip(*(each_cost(line["cost_estimate_agent"][agent]) for line in lines))
+        here = [line["cost_estimate_agent"][agent] for line in lines if line["cost_estimate_agent"][agent] is not None]
+        costs = zip(*(each_cost(cost) for cost in here))
         table.add_row(
             str(agent),
             ", ".join(str(other) for other in plan.neighbours[agent]) or "nobody",
@@ -131,11 +135,14 @@ def agents_table(run: RunDirectory, plan: Plan) -> Table:
             "/".join(f"{x:.2f}" for line in lines[-1:] for x in each_cost(line["lambda_agent"][agent])) or "-",
             bytes_text(moved["per_round_bytes"]),
             bytes_text(moved["predicted_bytes"]),
-            bytes_text(moved["received_bytes"] / max(rounds, 1)),
+            bytes_text(moved["received_bytes"] / max(sum(rounds.values()), 1)),
         )
     return table
 
 
 def each_cost(value: Any) -> list[float]:
-    """A figure of one agent in ``metrics.jsonl``: a number where every agent has one cost, else a list per cost."""
+    """A figure of one agent in ``metrics.jsonl``: a number where every agent has one cost, else a list per cost;
+    nothing for an agent that was absent."""
+    if value is None:
+        return []
     return value if isinstance(value, list) else [value]

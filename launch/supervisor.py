@@ -12,8 +12,12 @@ import selectors
 import shutil
 import signal
 import time
+from dataclasses import replace
 from typing import Any
 
+from scalmarl.coordinator.commit_log import log_path, read_commits
+from scalmarl.launch.absence import regroup
+from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.children import Child, Nursery
 from scalmarl.launch.control_socket import ControlServer
 from scalmarl.launch.display import Display
@@ -27,7 +31,7 @@ from scalmarl.launch.versions import versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.launch.watched import Watched
 from scalmarl.protocol.control import Closed
-from scalmarl.protocol.keys import COORDINATOR, SIM, process_id
+from scalmarl.protocol.keys import COORDINATOR, SIM, process_id, process_name
 from scalmarl.protocol.plan import Plan
 
 TICK_S = 0.1
@@ -36,6 +40,7 @@ START_WITHIN_S = 60.0
 COMMIT_GRACE_S = 5.0
 """How long a stop waits for the commit that is under way."""
 LEAVE_WITHIN_S = 1.0
+CHAOS_SIGNALS = ("SIGKILL", "SIGSTOP", "SIGCONT")
 
 
 class Supervisor:
@@ -51,13 +56,16 @@ class Supervisor:
         stop_requests: StopRequests,
     ) -> None:
         self.run_directory, self.plan, self.display = run, plan, display
-        self._stall_kill_s = float(settings["stall_kill_s"])
-        self._watched = {process: Watched(process) for process in plan.processes()}
+        self._stall_kill_s, self._loss_after_s = float(settings["stall_kill_s"]), float(settings["loss_after_s"])
+        self._transport = str(settings["transport"])
+        self._watched = {process: Watched(process) for process in (*range(plan.agents), SIM, COORDINATOR)}
         self._policy = RestartPolicy()
         self._records = RoundRecords(run, plan)
         self._selector = selectors.DefaultSelector()
         self._private = private_directory()
-        self._book = EndpointBook(plan, str(settings["transport"]), self._private)
+        self._book = EndpointBook(plan, self._transport, self._private)
+        self._links = bad_links(settings["links"], plan)
+        self._returning: dict[int, int] = {}
         self._committed = self._records.recorded - 1
         self._ready_s: float | None = None
         self._stop_reason: str | None = None
@@ -75,8 +83,7 @@ class Supervisor:
         self._selector.register(self._stop_requests, selectors.EVENT_READ, self._signalled)
         try:
             note_event(self.run_directory, "launch", rounds=self.plan.rounds, committed=self._committed + 1)
-            for process in (SIM, COORDINATOR, *range(self.plan.agents)):
-                self._start(self._watched[process])
+            self._start_all()
             while self._exit is None:
                 for key, _ in self._selector.select(TICK_S):
                     key.data()
@@ -112,6 +119,8 @@ class Supervisor:
                 self._start(watched)
             self._watch_for_stall(watched, now)
             self._watch_for_wait(watched, now)
+        if self.plan.on_loss == "mask" and self._exit is None:
+            self._watch_for_absence(now)
         if self._exit is None and self._stop_at is not None:
             waited = now - self._stop_at
             if self._committed >= self._stop_after or waited > COMMIT_GRACE_S:
@@ -121,6 +130,13 @@ class Supervisor:
 
     # ---- starting ----
 
+    def _start_all(self) -> None:
+        for process in (SIM, COORDINATOR, *self.plan.present):
+            if not self._watched[process].hold:
+                self._start(self._watched[process])
+        for agent in self.plan.absent:
+            self._watched[agent].is_absent()
+
     def _start(self, watched: Watched) -> None:
         watched.begin_life(self.run_directory.path)
         child = self._nursery.start(watched.process)
@@ -129,6 +145,7 @@ class Supervisor:
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._died(watched, child))
         rejoin = watched.died_at is not None
         charge = self._book.charge(watched.process, watched.incarnation, rejoin, self.run_directory.path)
+        charge = replace(charge, links=self._links.get(watched.process, {}), began=self._nursery.began)
         child.channel.send(charge.to_data())
         note_event(self.run_directory, "start", watched.name, pid=child.pid, life=watched.incarnation)
         self._write_state("running", "")
@@ -151,6 +168,8 @@ class Supervisor:
         elif message["type"] == "failed":
             watched.error = message["error"]
             watched.beat = message
+        elif message["type"] == "in step":
+            self._is_in_step(watched, message)
         elif message["type"] == "beat":
             watched.beat, watched.beat_at = message, time.monotonic()
             if watched.suspected:
@@ -171,6 +190,16 @@ class Supervisor:
             note_event(self.run_directory, "ready", seconds=self._ready_s)
         self._write_state("running", "")
 
+    def _is_in_step(self, watched: Watched, message: dict[str, Any]) -> None:
+        """It has come as far as the life before it had: all that the death cost is over."""
+        if watched.state in ("starting", "restarting"):
+            self._is_running(watched)
+        if watched.died_at is None:
+            return
+        took = round(time.monotonic() - watched.died_at, 3)
+        redone = {name: message[name] for name in ("redone_steps", "redone_values")}
+        note_event(self.run_directory, "in step", watched.name, seconds=took, life=watched.incarnation, **redone)
+
     # ---- commits ----
 
     def _commit(self, watermark: int) -> None:
@@ -183,6 +212,50 @@ class Supervisor:
             self._exit = ("finished", Exit.DONE, "")
         else:
             self._write_state("running", "")
+
+    # ---- absence ----
+
+    def _watch_for_absence(self, now: float) -> None:
+        """Go on without agents that have been down for too long, while anybody is left, and with those that return
+        once a round is over. Not in the middle of hearing somebody: it ends every life."""
+        returning = {agent for agent, since in self._returning.items() if self._committed > since}
+        lost = {
+            agent
+            for agent in self.plan.present
+            if self._watched[agent].state == "down" and now - (self._watched[agent].died_at or now) > self._loss_after_s
+        }
+        if not lost < {*self.plan.present, *returning}:
+            lost = set()
+        if lost or returning:
+            for agent in returning:
+                del self._returning[agent]
+                self._watched[agent].hold = False
+            self._regroup({*self.plan.absent, *lost} - returning)
+
+    def _regroup(self, absent: set[int]) -> None:
+        """Everybody starts again from the first round that is not committed, under a plan with these agents absent."""
+        for watched in self._watched.values():
+            if watched.child is not None:
+                self._selector.unregister(watched.child.pidfd)
+                if watched.child.channel.fileno() in self._selector.get_map():
+                    self._selector.unregister(watched.child.channel)
+        self._end_everything()
+        for line in self._records.catch_up(len(read_commits(log_path(self.run_directory.path))[0]) - 1):
+            self.display.committed(line)
+        self._committed = self._records.recorded - 1
+        for watched in self._watched.values():
+            # Its old death says nothing of the life that begins now; one that is held down goes on being missed.
+            watched.died_at = watched.died_at if watched.hold else None
+        if self._committed >= self.plan.rounds - 1:
+            self._exit = ("finished", Exit.DONE, "")
+            return
+        self.plan = regroup(self.run_directory, self.plan, absent)
+        self._records = RoundRecords(self.run_directory, self.plan)
+        self._book = EndpointBook(self.plan, self._transport, self._private)
+        note_event(self.run_directory, "regroup", round=self._committed + 1, absent=sorted(absent))
+        away = ", ".join(process_name(agent) for agent in sorted(absent))
+        self.display.note(f"from round {self._committed + 1} on {f'without {away}' if away else 'with everybody'}")
+        self._start_all()
 
     # ---- deaths ----
 
@@ -218,6 +291,11 @@ class Supervisor:
 
     def _restart_or_stop(self, watched: Watched, death: Death) -> None:
         delay = self._policy.delay(death)
+        can_be_missed = watched.process in self.plan.present and len(self.plan.present) > 1
+        if delay is None and self.plan.on_loss == "mask" and can_be_missed:
+            watched.hold, watched.state = True, "down"
+            self.display.note(f"{self._policy.diagnosis(death)}; it is left down")
+            return
         if delay is None:
             watched.state = "exited"
             self._exit = ("failed", Exit.TRAINING_FAILED, self._policy.diagnosis(death))
@@ -274,6 +352,8 @@ class Supervisor:
         if command in ("kill", "restart"):
             watched = self._named(request["process"])
             return self._kill(watched) if command == "kill" else self._bring_back(watched)
+        if command == "signal":
+            return self._signal(self._named(request["process"]), request["signal"], request["by"])
         raise UsageProblem(f"unknown request {command!r}", "use the scalmarl command of this version")
 
     def _named(self, name: str) -> Watched:
@@ -298,7 +378,23 @@ class Supervisor:
             watched.state = "down"
         return {"process": watched.name, "pid": watched.pid}
 
+    def _signal(self, watched: Watched, name: str, by: str) -> dict[str, Any]:
+        """Send SIGKILL, SIGSTOP or SIGCONT to a process that lives; what comes of it is handled as if it had come from
+        outside."""
+        if name not in CHAOS_SIGNALS:
+            raise UsageProblem(f"no signal {name!r} is sent on request", f"one of {', '.join(CHAOS_SIGNALS)}")
+        pid = None
+        if watched.child is not None:
+            watched.child.signal(signal.Signals[name])
+            pid = watched.pid
+            note_event(self.run_directory, "signal", watched.name, pid=pid, signal=name, by=by)
+        return {"process": watched.name, "pid": pid}
+
     def _bring_back(self, watched: Watched) -> dict[str, Any]:
+        if watched.process in self.plan.absent:
+            self._returning[watched.process] = self._committed
+            note_event(self.run_directory, "return", watched.name, round=self._committed + 2)
+            return {"process": watched.name}
         watched.hold = False
         if watched.child is not None:
             # Killed, and started again by the ordinary rule for a death from outside.
@@ -346,6 +442,8 @@ class Supervisor:
         for child in children:
             child.exit_code()
             child.release()
+        for watched in self._watched.values():
+            watched.child = None
 
     def _await_ends(self, children: list[Child], seconds: float) -> None:
         deadline = time.monotonic() + seconds

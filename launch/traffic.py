@@ -7,6 +7,7 @@ Wire bytes are what ZeroMQ writes with CURVE; TCP/IP headers are not included.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
 from scalmarl.protocol.graph import graph_of_edges, hop_distances
-from scalmarl.protocol.keys import Kind, process_name
+from scalmarl.protocol.keys import COORDINATOR, SIM, Kind, process_name
 from scalmarl.protocol.ledger import CONTROL, Count, Table, Totals, from_rows, predicted
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import process_directory
@@ -23,34 +24,42 @@ Pairs = dict[tuple[int, int, int], Count]
 """(source, destination, kind) -> count."""
 
 
-def first_sendings(run: RunDirectory) -> tuple[int, Pairs]:
-    """How many rounds were committed, and the sum of their first sendings."""
+def rounds_by_absence(run: RunDirectory) -> Counter[tuple[int, ...]]:
+    """The absent agents -> in how many recorded rounds it was these."""
+    return Counter(tuple(line["absent"]) for line in read_lines(run.traffic))
+
+
+def first_sendings(run: RunDirectory) -> Pairs:
+    """The sum of the first sendings of all recorded rounds."""
     pairs: Pairs = {}
-    lines = read_lines(run.traffic)
-    for line in lines:
+    for line in read_lines(run.traffic):
         for source, *row in line["sent"]:
             for (to, kind), count in from_rows([row]).items():
                 at = (source, to, kind)
                 pairs[at] = pairs[at].plus(count) if at in pairs else count
-    return len(lines), pairs
+    return pairs
 
 
 def totals(run: RunDirectory, plan: Plan, process: int) -> Table:
     """All frames that met a socket in every life of a process."""
+    return _counted(run, plan, process).table()
+
+
+def _counted(run: RunDirectory, plan: Plan, process: int) -> Totals:
     path = process_directory(run.path, process) / "totals.bin"
     size = 8 * Totals.size(plan, process)
     data = path.read_bytes() if path.exists() else b""
-    if len(data) < size:
-        return {}
-    return Totals(plan, process, memoryview(bytearray(data[:size])).cast("Q")).table()
+    return Totals(plan, process, memoryview(bytearray(data[:size].ljust(size, b"\0"))).cast("Q"))
 
 
 def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
     """The document of ``scalmarl traffic --json``."""
-    rounds, first = first_sendings(run)
+    first, rounds = first_sendings(run), rounds_by_absence(run)
     edges = ((agent, other) for agent, row in enumerate(_edges(run)) for other in row)
     hops = hop_distances(graph_of_edges(plan.agents, edges))
-    sent = {process: totals(run, plan, process) for process in plan.processes()}
+    everybody = (*range(plan.agents), SIM, COORDINATOR)
+    counted = {process: _counted(run, plan, process) for process in everybody}
+    sent = {process: found.table() for process, found in counted.items()}
     pairs = [
         {
             "src": process_name(source),
@@ -70,8 +79,20 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
         for (to, kind), c in sorted(table.items())
         if kind == CONTROL
     ]
+    lost = [
+        {"src": process_name(process), "dst": process_name(to), "messages": c.messages, "wire_bytes": c.wire_bytes}
+        for process, found in counted.items()
+        for to, c in sorted(found.lost().items())
+    ]
     rows = neighbourhoods(plan, rounds, first)
-    return {"schema": SCHEMA, "rounds": rounds, "pairs": pairs, "neighbourhoods": rows, "control": control}
+    return {
+        "schema": SCHEMA,
+        "rounds": sum(rounds.values()),
+        "pairs": pairs,
+        "neighbourhoods": rows,
+        "control": control,
+        "lost": lost,
+    }
 
 
 def _edges(run: RunDirectory) -> list[list[int]]:
@@ -90,12 +111,12 @@ def _repeats(total: Count | None, first: Count) -> int:
     return max(0, total.wire_bytes - first.wire_bytes) if total else 0
 
 
-def neighbourhoods(plan: Plan, rounds: int, first: Pairs) -> list[dict[str, Any]]:
-    """Wire bytes of every agent, measured over ``rounds`` rounds, and by formula."""
+def neighbourhoods(plan: Plan, rounds: Counter[tuple[int, ...]], first: Pairs) -> list[dict[str, Any]]:
+    """Wire bytes of every agent, measured over ``rounds`` (by absence), and by formula."""
     return [_neighbourhood(plan, agent, rounds, first) for agent in range(plan.agents)]
 
 
-def _neighbourhood(plan: Plan, agent: int, rounds: int, first: Pairs) -> dict[str, Any]:
+def _neighbourhood(plan: Plan, agent: int, rounds: Counter[tuple[int, ...]], first: Pairs) -> dict[str, Any]:
     sent = sum(count.wire_bytes for (source, _, _), count in first.items() if source == agent)
     received = sum(count.wire_bytes for (_, to, _), count in first.items() if to == agent)
     return {
@@ -103,13 +124,25 @@ def _neighbourhood(plan: Plan, agent: int, rounds: int, first: Pairs) -> dict[st
         "members": list(plan.neighbourhood(agent)),
         "sent_bytes": sent,
         "received_bytes": received,
-        "per_round_bytes": sent / rounds if rounds else 0,
-        "predicted_bytes": sum(count.wire_bytes for count in predicted(plan, agent).values()),
+        "per_round_bytes": sent / max(sum(rounds.values()), 1),
+        "predicted_bytes": _predicted_bytes(plan, agent, rounds),
     }
+
+
+def _predicted_bytes(plan: Plan, agent: int, rounds: Counter[tuple[int, ...]]) -> float:
+    """Of a round, by the formula; a mean where agents were absent in some rounds."""
+    of_round = {
+        absent: sum(count.wire_bytes for count in predicted(replace(plan, absent=absent), agent).values())
+        for absent in rounds or {(): 1}
+        if agent not in absent
+    }
+    if len(rounds) <= 1:
+        return next(iter(of_round.values()), 0)
+    return sum(count * of_round.get(absent, 0) for absent, count in rounds.items()) / sum(rounds.values())
 
 
 def all_to_all_bytes(plan: Plan, agent: int) -> int:
     """What the agent would send in a round if every agent heard every other (kappa >= diameter)."""
     everybody = tuple(tuple(j for j in range(plan.agents) if j != i) for i in range(plan.agents))
-    full = predicted(replace(plan, neighbours=everybody), agent)
+    full = predicted(replace(plan, neighbours=everybody, absent=()), agent)
     return sum(count.wire_bytes for count in full.values())

@@ -55,6 +55,11 @@ class Watched:
         self.start_at, self.beat, self.beat_at = None, {}, time.monotonic()
         self.suspected, self.is_missed, self.error = False, False, ""
 
+    def is_absent(self) -> None:
+        """The run goes on without it: it has no life until it returns."""
+        self.state, self.start_at, self.died_at, self.hold = "down", None, None, True
+        self.beat, self.suspected, self.is_missed = {"phase": "absent"}, False, False
+
     def line(self, ended: bool) -> dict[str, Any]:
         """The process as ``ps`` and ``run.json`` show it."""
         role = role_of(self.process)

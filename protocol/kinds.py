@@ -68,7 +68,7 @@ def turn_surrogates(plan: Plan, agent: int) -> tuple[tuple[int, int], ...]:
     None where neighbours do not tell their cost advantages."""
     if not is_exchanged(plan, Kind.ADVANTAGE):
         return ()
-    return tuple((h, j) for h in plan.neighbourhood(agent) for j in range(plan.costs(h)))
+    return tuple((h, j) for h in sorted((*plan.heard(agent), agent)) for j in range(plan.costs(h)))
 
 
 TABLE: dict[Kind, KindSpec] = {
@@ -139,7 +139,7 @@ def steps_of(plan: Plan, kind: Kind) -> int:
 
 def subjects_of(plan: Plan, producer: int, kind: Kind) -> tuple[int, ...]:
     """The subjects for which a producer makes a kind."""
-    return tuple(range(plan.agents)) if TABLE[kind].to is To.SUBJECT else (producer,)
+    return plan.present if TABLE[kind].to is To.SUBJECT else (producer,)
 
 
 def receivers(plan: Plan, key: Key) -> tuple[int, ...]:
@@ -148,7 +148,7 @@ def receivers(plan: Plan, key: Key) -> tuple[int, ...]:
     if to is To.SUBJECT:
         return (key.subject,)
     if to is To.NEIGHBOURHOOD:
-        return plan.neighbours[key.producer]
+        return plan.heard(key.producer)
     if to is To.EVERYBODY:
         return plan.peers(key.producer)
     return (SIM,) if to is To.SIM else (COORDINATOR,)
@@ -192,7 +192,7 @@ class Rules:
 
     def _work_out(self, producer: int, kind: int, subject: int) -> Rule | None:
         plan = self._plan
-        if producer not in (SIM, COORDINATOR) and producer >= plan.agents:
+        if producer not in plan.processes():
             return None
         if kind not in sent_by(plan, producer) or subject not in subjects_of(plan, producer, Kind(kind)):
             return None

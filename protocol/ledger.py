@@ -2,12 +2,13 @@
 
 First sendings of a (key, destination) are a function of the configuration alone; they are sealed round by round beside
 the round file, so a death cannot count them twice. ``Totals`` counts every frame that met the socket, in memory that
-outlives the process, so repeats are exact too: total minus first.
+outlives the process, so repeats are exact too: total minus first. A frame that a bad link lost was sent and counts as
+such; it stands in a row of its own beside, so that what crossed the wire is total minus lost.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes
@@ -104,16 +105,26 @@ class Totals:
 
     def __init__(self, plan: Plan, process: int, memory: memoryview) -> None:
         self._memory = memory
-        self._row = {peer: index * _TOTALS_WIDTH for index, peer in enumerate(plan.peers(process))}
+        peers = _links(plan, process)
+        self._row = {peer: index * _TOTALS_WIDTH for index, peer in enumerate(peers)}
+        # Behind all others, so that the file of an older version reads as before.
+        self._lost = {peer: len(peers) * _TOTALS_WIDTH + at * len(COLUMNS) for at, peer in enumerate(peers)}
 
     @staticmethod
     def size(plan: Plan, process: int) -> int:
         """How many integers the totals of a process take."""
-        return len(plan.peers(process)) * _TOTALS_WIDTH
+        return len(_links(plan, process)) * (_TOTALS_WIDTH + len(COLUMNS))
 
     def enter(self, to: int, kind: int, frame_bytes: int) -> None:
         """Count one frame."""
-        at = self._row[to] + kind * len(COLUMNS)
+        self._count(self._row[to] + kind * len(COLUMNS), frame_bytes)
+
+    def enter_lost(self, to: int, kind: int, frame_bytes: int) -> None:
+        """Count one frame that was sent, and that a bad link lost."""
+        self.enter(to, kind, frame_bytes)
+        self._count(self._lost[to], frame_bytes)
+
+    def _count(self, at: int, frame_bytes: int) -> None:
         memory = self._memory
         memory[at] += 1
         memory[at + 1] += frame_bytes - HEADER_BYTES
@@ -129,6 +140,17 @@ class Totals:
                 if self._memory[at]:
                     found[peer, kind] = Count(*self._memory[at : at + len(COLUMNS)])
         return found
+
+    def lost(self) -> dict[int, Count]:
+        """What bad links lost, of all kinds together, by destination; it is in ``table`` too."""
+        return {
+            peer: Count(*self._memory[at : at + len(COLUMNS)]) for peer, at in self._lost.items() if self._memory[at]
+        }
+
+
+def _links(plan: Plan, process: int) -> tuple[int, ...]:
+    """All that the process may ever send to: the totals are of the whole run, whoever is absent in between."""
+    return replace(plan, absent=()).peers(process)
 
 
 _TOTALS_WIDTH = (len(Kind) + 1) * len(COLUMNS)

@@ -14,18 +14,19 @@ SCHEDULES = ("wavefront", "serial")
 
 
 def turn_order(plan: Plan, round: int) -> tuple[int, ...]:
-    """The agents in the order of their turns.
+    """The agents that take part, in the order of their turns.
 
     ``colour``: colour by colour, the colours permuted afresh each round; agents of one colour are further than kappa
     hops apart, so they need nothing from one another. ``permutation``: a fresh permutation of all. ``fixed``: 0..N-1.
     """
-    if plan.order == "fixed":
-        return tuple(range(plan.agents))
+    agents = list(range(plan.agents))
     draw = stream(plan.seed, purpose=Purpose.TURN_ORDER, round=round)
     if plan.order == "permutation":
-        return tuple(int(agent) for agent in draw.permutation(plan.agents))
-    rank = draw.permutation(max(plan.colours) + 1)
-    return tuple(sorted(range(plan.agents), key=lambda agent: (rank[plan.colours[agent]], agent)))
+        agents = [int(agent) for agent in draw.permutation(plan.agents)]
+    elif plan.order == "colour":
+        rank = draw.permutation(max(plan.colours) + 1)
+        agents = sorted(agents, key=lambda agent: (rank[plan.colours[agent]], agent))
+    return tuple(agent for agent in agents if agent not in plan.absent)
 
 
 def predecessors(plan: Plan, round: int) -> tuple[frozenset[int], ...]:
@@ -35,8 +36,7 @@ def predecessors(plan: Plan, round: int) -> tuple[frozenset[int], ...]:
         return (frozenset(),) * plan.agents
     place = {agent: index for index, agent in enumerate(turn_order(plan, round))}
     return tuple(
-        frozenset(other for other in plan.neighbours[agent] if place[other] < place[agent])
-        for agent in range(plan.agents)
+        frozenset(other for other in plan.heard(agent) if place[other] < place[agent]) for agent in range(plan.agents)
     )
 
 

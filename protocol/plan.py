@@ -24,6 +24,9 @@ class Plan:
     ``rounds``, which may be extended, nor ``schedule`` and ``world_threads``, which change no bit. ``exchanged`` names
     the kinds that the algorithm lets agents tell one another besides states. ``learner`` holds the settings that only
     agents read.
+
+    ``absent``: agents that the run goes on without, ascending; only where ``on_loss`` is ``mask``. It is one set for
+    the whole life of a process: when it changes, all start again from a common round (``launch.absence``).
     """
 
     run: int
@@ -43,6 +46,8 @@ class Plan:
     exchanged: tuple[str, ...]
     task: TaskSpec
     learner: dict[str, Any]
+    on_loss: str = "wait"
+    absent: tuple[int, ...] = ()
 
     @property
     def agents(self) -> int:
@@ -63,20 +68,36 @@ class Plan:
         """m, the number of costs of an agent."""
         return len(self.task.cost_limits[agent])
 
+    @property
+    def present(self) -> tuple[int, ...]:
+        """The agents that take part, ascending."""
+        return tuple(agent for agent in range(self.agents) if agent not in self.absent)
+
+    def heard(self, agent: int) -> tuple[int, ...]:
+        """The neighbours that take part, ascending; nobody for an agent that does not."""
+        if agent in self.absent:
+            return ()
+        return tuple(other for other in self.neighbours[agent] if other not in self.absent)
+
     def neighbourhood(self, agent: int) -> tuple[int, ...]:
-        """N_kappa(agent) with the agent itself, ascending."""
+        """N_kappa(agent) with the agent itself, ascending; absent agents have their place in it."""
         return tuple(sorted((*self.neighbours[agent], agent)))
 
+    def input_width(self, agent: int) -> int:
+        """D: the blocks of N_kappa side by side; under ``mask`` then one column per neighbour, 1 if it is present."""
+        presence = len(self.neighbours[agent]) if self.on_loss == "mask" else 0
+        return sum(self.task.block_sizes[other] for other in self.neighbourhood(agent)) + presence
+
     def processes(self) -> tuple[int, ...]:
-        """Every process of the run: agents, sim server, coordinator."""
-        return (*range(self.agents), SIM, COORDINATOR)
+        """Every process that takes part: agents, sim server, coordinator."""
+        return (*self.present, SIM, COORDINATOR)
 
     def peers(self, process: int) -> tuple[int, ...]:
         """The only processes that this one may exchange a byte with."""
         role = role_of(process)
         if role is Role.AGENT:
-            return (*self.neighbours[process], SIM, COORDINATOR)
-        return (*range(self.agents), COORDINATOR if role is Role.SIM else SIM)
+            return (*self.heard(process), SIM, COORDINATOR)
+        return (*self.present, COORDINATOR if role is Role.SIM else SIM)
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for JSON or MessagePack."""
@@ -90,5 +111,6 @@ class Plan:
             "colours": tuple(data["colours"]),
             "cliques": tuple(tuple(tuple(group) for group in row) for row in data["cliques"]),
             "exchanged": tuple(data["exchanged"]),
+            "absent": tuple(data["absent"]),
         }
         return cls(**{**data, **tuples, "task": TaskSpec.from_data(data["task"])})

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -47,6 +47,15 @@ class Message:
     watermark: int
     key: Key | None = None
     value: Value | None = None
+
+
+class Progress(NamedTuple):
+    """How far a body has come: the round of what it published last, how many values it has published in that round,
+    and the furthest step among them. A life that comes as far as the one before is back in step."""
+
+    round: int
+    values: int
+    step: int
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,7 @@ class Runtime:
         self._finished = False
         self._saved = NOTHING_COMMITTED
         self._round = 0
+        self._progress = Progress(0, 0, 0)
         self._need_at: float | None = None
         self._need_wait = NEED_AFTER_S
 
@@ -197,6 +207,11 @@ class Runtime:
         effect = self._effect
         return effect.keys[0].step if isinstance(effect, (Need, NeedAny)) and effect.keys else 0
 
+    @property
+    def progress(self) -> Progress:
+        """How far the body has come."""
+        return self._progress
+
     # ---- the body ----
 
     def _first_file(self, kept: list[int]) -> int:
@@ -205,6 +220,7 @@ class Runtime:
 
     def _open_body(self, round: int, content: bytes | None, now: float) -> None:
         self._round = round
+        self._progress = Progress(round, 0, 0)
         self._saved = round if content is not None else NOTHING_COMMITTED
         self._body = self._make_body(round, content)
         self._effect = None
@@ -240,6 +256,8 @@ class Runtime:
         value = value.copy()
         value.setflags(write=False)
         self._own[key] = value
+        so_far = self._progress if self._progress.round == key.round else Progress(key.round, 0, 0)
+        self._progress = Progress(key.round, so_far.values + 1, max(so_far.step, key.step))
         message = self._message(MessageType.VALUE, key, value)
         for to in rule.receivers:
             self.outbox.append(Outgoing(to, message, first=True))

@@ -16,9 +16,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from scalmarl.protocol.codec import HEADER_BYTES, decode, encode
 from scalmarl.protocol.control import Closed, ControlChannel
@@ -28,10 +30,12 @@ from scalmarl.protocol.keys import COORDINATOR, SIM, Key, process_name
 from scalmarl.protocol.kinds import Rules, form, sent_by
 from scalmarl.protocol.ledger import CONTROL, Ledger, Totals
 from scalmarl.protocol.lifeline import release_stop_signals
+from scalmarl.protocol.link_faults import LinkFault, LinkFaults
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import SealRow, process_directory
-from scalmarl.protocol.runtime import Runtime, Status, Store, describe_missing
+from scalmarl.protocol.runtime import Progress, Runtime, Status, Store, describe_missing
 from scalmarl.protocol.sockets import KeyPair, Mailbox
+from scalmarl.protocol.streams import Purpose, stream
 
 BEAT_EVERY_S = 0.2
 LONGEST_WAIT_S = 0.2
@@ -41,7 +45,8 @@ SILENT_PEER_S = 5.0
 
 @dataclass(frozen=True)
 class Charge:
-    """What the launcher hands to one life of a process; keys come only this way."""
+    """What the launcher hands to one life of a process; keys come only this way. ``links``: what happens to the frames
+    for a peer with a bad link; ``began``: when the launch began, on the machine's one monotonic clock."""
 
     process: int
     incarnation: int
@@ -50,6 +55,8 @@ class Charge:
     bind: str
     keys: KeyPair
     allowed: dict[bytes, int]
+    links: dict[int, LinkFault] = field(default_factory=dict)
+    began: float = 0.0
 
     def to_data(self) -> dict[str, Any]:
         """For the control channel."""
@@ -57,6 +64,7 @@ class Charge:
             "type": "charge", "process": self.process, "incarnation": self.incarnation, "rejoin": self.rejoin,
             "run_directory": str(self.run_directory), "bind": self.bind, "public": self.keys.public,
             "secret": self.keys.secret, "allowed": self.allowed,
+            "links": {peer: fault.to_data() for peer, fault in self.links.items()}, "began": self.began,
         }  # fmt: skip
 
     @classmethod
@@ -65,6 +73,7 @@ class Charge:
         return cls(
             data["process"], data["incarnation"], data["rejoin"], Path(data["run_directory"]), data["bind"],
             KeyPair(data["public"], data["secret"]), data["allowed"],
+            links={peer: LinkFault.from_data(fault) for peer, fault in data["links"].items()}, began=data["began"],
         )  # fmt: skip
 
 
@@ -149,7 +158,11 @@ class Shell:
         channel.send({"type": "bound", "endpoint": self._mailbox.endpoint})
         self._rules = Rules(self.plan)
         self._ledger = Ledger(self.plan, self.me)
-        self._totals = Totals(self.plan, self.me, map_totals(charge.run_directory, self.plan, self.me))
+        size = Totals.size(self.plan, self.me)
+        self._totals = Totals(self.plan, self.me, mapped(charge.run_directory, self.me, "totals.bin", size))
+        self._links = LinkFaults(charge.links, charge.began, self._chance)
+        self._progress = mapped(charge.run_directory, self.me, "progress.bin", len(Progress._fields))
+        self._behind: Progress | None = Progress(*self._progress)
         parts = make_parts(self.plan, charge, self._ledger.seal)
         self.runtime = Runtime(self.me, self.plan, parts.make_body, parts.store)
         self._stopped = False
@@ -172,8 +185,9 @@ class Shell:
             now = time.monotonic()
             self._take_in(now)
             status = self.runtime.advance()
-            self._hand_out()
             now = time.monotonic()
+            self._hand_out(now)
+            self._note_progress()
             self._beat(now, self.runtime.phase)
             if status is Status.RUNNING or self._rest(now):
                 self._take_orders()
@@ -194,7 +208,11 @@ class Shell:
             self.runtime.receive(message, now)
         self.runtime.tick(now)
 
-    def _hand_out(self) -> None:
+    def _chance(self, peer: int) -> np.random.Generator:
+        life = self._charge.incarnation
+        return stream(self.plan.seed, purpose=Purpose.LINK_FAULTS, process=self.me, round=life, step=peer)
+
+    def _hand_out(self, now: float) -> None:
         outbox, self.runtime.outbox = self.runtime.outbox, []
         framed: tuple[Any, bytes] = (None, b"")
         for outgoing in outbox:
@@ -205,18 +223,36 @@ class Shell:
             if outgoing.first and message.key is not None:
                 self._ledger.enter(outgoing.to, message.key, len(frame) - HEADER_BYTES)
             kind = CONTROL if message.value is None or message.key is None else int(message.key.kind)
-            self._totals.enter(outgoing.to, kind, len(frame))
-            self._mailbox.send(outgoing.to, frame)
+            if outgoing.to not in self._links:
+                self._put_on_wire(outgoing.to, kind, frame)
+            elif not self._links.take(outgoing.to, kind, frame, now):
+                self._totals.enter_lost(outgoing.to, kind, len(frame))
+        for held in self._links.due(now):
+            self._put_on_wire(held.to, held.kind, held.frame)
+
+    def _put_on_wire(self, to: int, kind: int, frame: bytes) -> None:
+        self._totals.enter(to, kind, len(frame))
+        self._mailbox.send(to, frame)
+
+    def _note_progress(self) -> None:
+        """Keep how far any life has come; say so once when this one has come as far as those before."""
+        progress, behind = self.runtime.progress, self._behind
+        if behind is not None:
+            if progress < behind:
+                return
+            redone = progress if progress.round == behind.round else Progress(progress.round, 0, 0)
+            self._channel.send({"type": "in step", "redone_steps": redone.step, "redone_values": redone.values})
+            self._behind = None
+        for place, number in enumerate(progress):
+            self._progress[place] = number
 
     def _rest(self, now: float) -> bool:
         """Sleep until something comes or is due; whether there may be orders."""
-        deadline = self.runtime.deadline(now)
+        due = [when for when in (self.runtime.deadline(now), self._links.next_due()) if when is not None]
         if now > self._looked_for_silence + 1.0:
             self._looked_for_silence = now
             self._reconnect_silent(now)
-        return self._mailbox.wait(
-            LONGEST_WAIT_S if deadline is None else min(LONGEST_WAIT_S, max(0.001, deadline - now))
-        )
+        return self._mailbox.wait(min([LONGEST_WAIT_S, *(max(0.001, when - now) for when in due)]))
 
     def _reconnect_silent(self, now: float) -> None:
         # After a partition a TCP connection can sit in its back-off for minutes; a new one is cheap and harmless.
@@ -253,7 +289,7 @@ class Shell:
                 "watermark": watermark,
                 "waits_for": describe_missing(missing),
                 "refused": self._mailbox.refused,
-                "dropped": {**self._mailbox.dropped, **self.runtime.counts},
+                "dropped": {**self._mailbox.dropped, **self.runtime.counts, **self._links.counts},
             }
         )
 
@@ -282,11 +318,10 @@ def largest_frame(plan: Plan) -> int:
     )
 
 
-def map_totals(run_directory: Path, plan: Plan, process: int) -> memoryview:
-    """The totals of a process, mapped from ``totals.bin``: the kernel keeps them when the process is killed."""
-    path = process_directory(run_directory, process) / "totals.bin"
+def mapped(run_directory: Path, process: int, name: str, size: int) -> memoryview:
+    """``size`` unsigned 64-bit integers of a process, mapped from a file: the kernel keeps them when it is killed."""
+    path = process_directory(run_directory, process) / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    size = 8 * Totals.size(plan, process)
     with path.open("a+b") as file:
-        file.truncate(size)
-        return memoryview(mmap.mmap(file.fileno(), size)).cast("Q")
+        file.truncate(8 * size)
+        return memoryview(mmap.mmap(file.fileno(), 8 * size)).cast("Q")

@@ -57,9 +57,9 @@ class HashLearner:
         self.chain.eat(f"observe {step}", observation)
         return np.ascontiguousarray(observation[:, : self._plan.task.block_sizes[self._me]])
 
-    def look(self, step: int, blocks: Sequence[Value]) -> None:
+    def look(self, step: int, blocks: Sequence[Value | None]) -> None:
         """Eat the neighbourhood."""
-        self.chain.eat(f"look {step}", *blocks)
+        self.chain.eat(f"look {step}", *(block for block in blocks if block is not None))
 
     def act(self, step: int) -> Value:
         """Draw an action."""

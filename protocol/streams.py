@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     TURN_ORDER = 4
     EPISODE_RESET = 5
     EVALUATION = 6
+    LINK_FAULTS = 7
 
 
 _FIELDS = (("process", 16), ("round", 24), ("step", 18), ("purpose", 6))
@@ -33,7 +34,8 @@ def stream(seed: int, *, purpose: Purpose, process: int = 0, round: int = 0, ste
     """A generator keyed by the run's seed and the packed (process, round, step, purpose).
 
     ``process`` is a process id (see ``protocol.keys``) or, for ``EPISODE_RESET``, the copy of the world; ``round`` is
-    then the episode's number. Raises ``ValueError`` when a field does not fit its width.
+    then the episode's number. For ``LINK_FAULTS`` ``round`` is the sender's life and ``step`` the receiver. Raises
+    ``ValueError`` when a field does not fit its width.
     """
     packed = 0
     for (name, bits), value in zip(_FIELDS, (process, round, step, int(purpose))):

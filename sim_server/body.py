@@ -41,17 +41,18 @@ def sim_body(plan: Plan, world: SteppedWorld, round: int, content: bytes | None)
         yield from checkpoint(0, world.save())
     else:
         world.load(content)
-    agents = range(plan.agents)
+    neutral = [np.zeros((plan.group_copies, size), "<f4") for size in plan.task.action_sizes]
     while round < plan.rounds:
         yield from breathe("sampling")
         for step in range(plan.groups * (plan.steps + 1)):
             group = step % plan.groups
             if step >= plan.groups:
-                actions = yield from need_all(
-                    [Key(agent, Kind.ACTION, agent, round, step - plan.groups) for agent in agents]
+                said = yield from need_all(
+                    [Key(agent, Kind.ACTION, agent, round, step - plan.groups) for agent in plan.present]
                 )
-                world.step(group, actions)
-            for agent in agents:
+                actions = dict(zip(plan.present, said))
+                world.step(group, [actions.get(agent, neutral[agent]) for agent in range(plan.agents)])
+            for agent in plan.present:
                 yield from put(Key(SIM, Kind.OBSERVATION, agent, round, step), world.observation(agent, group))
         digest = yield from checkpoint(round + 1, world.save(), world.figures())
         yield from put(Key(SIM, Kind.DONE, SIM, round, 0), np.frombuffer(digest, dtype="u1", count=DIGEST_BYTES))

@@ -265,8 +265,9 @@ def test_every_reason_in_the_code_is_documented() -> None:
     reasons = set(re.findall(r'BadFrame\("([^"]+)"\)', (folder / "codec.py").read_text(encoding="utf-8")))
     reasons |= set(re.findall(r'dropped\["([^"]+)"\]', (folder / "sockets.py").read_text(encoding="utf-8")))
     reasons |= set(re.findall(r'counts\["([^"]+)"\]', (folder / "runtime.py").read_text(encoding="utf-8")))
+    reasons |= set(re.findall(r'counts\["([^"]+)"\]', (folder / "link_faults.py").read_text(encoding="utf-8")))
     text = PAGE.read_text(encoding="utf-8")
-    assert len(reasons) >= 14
+    assert len(reasons) >= 18
     assert [reason for reason in sorted(reasons) if f"`{reason}`" not in text] == []
 
 

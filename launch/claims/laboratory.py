@@ -21,7 +21,7 @@ from scalmarl.launch.errors import TimedOut, TrainingFailed
 from scalmarl.launch.reading import digests
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory, read_plan
-from scalmarl.launch.traffic import first_sendings, totals
+from scalmarl.launch.traffic import first_sendings, rounds_by_absence, totals
 from scalmarl.launch.versions import versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.keys import Kind
@@ -77,7 +77,7 @@ class Finished:
     @cached_property
     def sent(self) -> list[dict[str, float]]:
         """Per agent: wire bytes of first sendings a round, measured at its sockets, by ``GROUPS`` and in ``all``."""
-        rounds, first = first_sendings(self.run)
+        first, rounds = first_sendings(self.run), sum(rounds_by_absence(self.run).values())
         tables = []
         for agent in range(self.plan.agents):
             row = {

@@ -95,6 +95,12 @@ def test_closed_forms_of_log_prob_and_kl() -> None:
     assert float(kl_divergence(zero, one, zero, 2 * one)) == pytest.approx(2 * (math.log(2.0) + 0.125 - 0.5))
 
 
+@pytest.mark.parametrize("shift", [1e-5, 1e-4, 2e-4])
+def test_the_kl_of_a_short_step_is_not_lost_in_rounding(shift: float) -> None:
+    zero, half = torch.zeros(1, 1), torch.full((1,), 0.5)
+    assert float(kl_divergence(zero, half, zero + shift, half)) == pytest.approx(2 * shift**2, rel=1e-3)
+
+
 def test_quick_mean_is_the_networks_mean_to_rounding() -> None:
     policy = GaussianPolicy(75, (64, 64), 4, 0.25, seeded(3))
     with torch.no_grad():

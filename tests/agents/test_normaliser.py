@@ -142,3 +142,16 @@ def test_rescaling_the_last_layer_keeps_the_denormalised_values() -> None:
             np.testing.assert_allclose(new.mean + new.std * network(inputs).numpy(), wanted, atol=1e-3)
             old = new
     assert abs(old.mean) > 10.0
+
+
+def test_nothing_is_learnt_of_unseen_columns() -> None:
+    draw = np.random.default_rng(3)
+    old = InputNormaliser.empty(3).merged(draw.normal(2.0, 3.0, size=(5, 4, 3)).astype(np.float32))
+    rows = draw.normal(9.0, 1.0, size=(7, 4, 3)).astype(np.float32)
+    unseen = np.array([False, True, False])
+    new, whole = old.merged(rows, unseen), old.merged(rows)
+    assert (new.mean[1], new.std[1]) == (old.mean[1], pytest.approx(old.std[1], rel=1e-12))
+    np.testing.assert_array_equal(new.mean[[0, 2]], whole.mean[[0, 2]])
+    np.testing.assert_array_equal(new.squares[[0, 2]], whole.squares[[0, 2]])
+    fresh = InputNormaliser.empty(3).merged(rows, unseen)
+    assert (fresh.mean[1], fresh.std[1]) == (0.0, 1.0)

@@ -417,6 +417,17 @@ def test_only_a_certain_gain_is_kept_and_what_is_refused_leaves_no_trace() -> No
     assert kept.bits() == free.bits()
 
 
+@pytest.mark.parametrize("rate", [1e-8, 1e-7, 3e-7])
+def test_a_step_that_loses_is_not_kept_however_short(rate: float) -> None:
+    exact = replace(SETTINGS, **asdict(ALGORITHMS["scal-mappo-l-exact"].switches), gamma=0.5)
+    given = bench(settings=exact, rate=rate, sgd=True)
+    # What the turn climbs, costs included, may lower the rewards.
+    given.batch = replace(given.batch, rewards=-given.batch.rewards)
+    before = given.bits()
+    given.turn(NOWHERE, minibatches(1))
+    assert given.bits() == before
+
+
 def test_a_gain_that_does_not_exceed_the_truncation_error_is_refused() -> None:
     settings = replace(SETTINGS, **asdict(ALGORITHMS["scal-mappo-l-exact"].switches), gamma=0.01, truncation_error=1e6)
     given = bench(settings=settings)

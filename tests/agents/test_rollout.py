@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -35,7 +37,7 @@ def filled(groups: int) -> tuple[Rollout, NDArray[np.bool_], NDArray[np.bool_]]:
     draw = np.random.default_rng(0)
     terminated = draw.random((STEPS + 1, COPIES)) < 0.3
     truncated = (draw.random((STEPS + 1, COPIES)) < 0.3) & ~terminated
-    rollout = Rollout(plan_of(groups), ME)
+    rollout = Rollout(plan_of(groups), ME, np.zeros(9))
     size = COPIES // groups
     for step in range(groups * (STEPS + 1)):
         t, group = step // groups, step % groups
@@ -81,7 +83,7 @@ def test_flags_are_kept_apart_and_mask_the_sample_that_starts_in_a_finished_epis
 
 
 def test_the_first_observations_reward_and_costs_belong_to_the_round_before() -> None:
-    rollout = Rollout(plan_of(1), ME)
+    rollout = Rollout(plan_of(1), ME, np.zeros(9))
     none = np.zeros((STEPS + 1, COPIES), bool)
     rollout.observe(0, observation(7, np.arange(COPIES), none.repeat(2, axis=0), none.repeat(2, axis=0)))
     assert not rollout.rewards.any()
@@ -89,7 +91,7 @@ def test_the_first_observations_reward_and_costs_belong_to_the_round_before() ->
 
 
 def test_what_is_stored_does_not_change_with_the_array_that_came_in() -> None:
-    rollout, none = Rollout(plan_of(1), ME), np.zeros((STEPS + 1, COPIES), bool)
+    rollout, none = Rollout(plan_of(1), ME, np.zeros(9)), np.zeros((STEPS + 1, COPIES), bool)
     first = observation(1, np.arange(COPIES), none, none)
     block = rollout.observe(1, first)
     rollout.look(1, [np.zeros((COPIES, 2), np.float32), block, np.zeros((COPIES, 4), np.float32)])
@@ -98,3 +100,18 @@ def test_what_is_stored_does_not_change_with_the_array_that_came_in() -> None:
     block[:] = -2.0
     np.testing.assert_array_equal(rollout.rewards, kept[0])
     np.testing.assert_array_equal(rollout.inputs, kept[1])
+
+
+def test_an_absent_neighbours_block_is_the_blank_and_its_presence_is_0() -> None:
+    plan = replace(plan_of(1), on_loss="mask", absent=(2,))
+    blank = np.arange(11.0) + 100.0
+    rollout = Rollout(plan, ME, blank)
+    none = np.zeros((STEPS + 1, COPIES), bool)
+    block = rollout.observe(0, observation(0, np.arange(COPIES), none, none))
+    seen = rollout.look(0, [np.full((COPIES, 2), 7.0, np.float32), block, None])
+    assert seen.shape == (COPIES, 2 + 3 + 4 + 2)
+    np.testing.assert_array_equal(seen[:, :2], 7.0)
+    np.testing.assert_array_equal(seen[:, 2:5], block)
+    np.testing.assert_array_equal(seen[:, 5:9], np.tile(blank[5:9], (COPIES, 1)))
+    np.testing.assert_array_equal(seen[:, 9:], [[1.0, 0.0]] * COPIES)
+    np.testing.assert_array_equal(rollout.unseen, [False] * 5 + [True] * 6)

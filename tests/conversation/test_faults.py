@@ -33,6 +33,7 @@ SHAPES: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "alone": ("path", 2, 0, {"rounds": 4, "steps": 3}),
     "only-turns-are-told": ("complete", 3, 1, {"rounds": 2, "steps": 2, "exchanged": ("turn",)}),
     "only-states-are-told": ("path", 4, 1, {"rounds": 2, "steps": 2, "exchanged": ()}),
+    "one-is-absent": ("path", 5, 2, {"rounds": 2, "steps": 2, "absent": (2,)}),
 }
 STORM = replace(ALL_FAULTS, until=1.5)
 WrapBody = Callable[[Body, int, Plan], Body]
@@ -41,14 +42,15 @@ WrapBody = Callable[[Body, int, Plan], Body]
 def make_plan(name: str) -> Plan:
     shape, agents, kappa, settings = SHAPES[name]
     neighbours = neighbours_within(named_graph(shape, agents), kappa)
-    return toy_plan(neighbours, colour_power(neighbours), **settings)
+    made = {name: value for name, value in settings.items() if name != "absent"}
+    return replace(toy_plan(neighbours, colour_power(neighbours), **made), absent=settings.get("absent", ()))
 
 
 def make_bodies(plan: Plan, wrap: WrapBody = lambda body, me, plan: body) -> dict[int, MakeBody]:
     def agent(me: int) -> MakeBody:
         return lambda round, content: wrap(agent_body(me, plan, HashLearner(plan, me), round, content), me, plan)
 
-    bodies: dict[int, MakeBody] = {me: agent(me) for me in range(plan.agents)}
+    bodies: dict[int, MakeBody] = {me: agent(me) for me in plan.present}
     bodies[SIM] = lambda round, content: wrap(sim_body(plan, HashWorld(plan), round, content), SIM, plan)
     bodies[COORDINATOR] = lambda round, content: coordinator_body(plan, round)
     return bodies

@@ -30,6 +30,8 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str, str]] = {
     ),
     "too few samples": (("--envs", "1", "--steps", "2"), 2, "too few", "raise --envs"),
     "groups that do not divide": (("--set", "world.groups=3"), 2, "do not split into 3 groups", "multiple of 3"),
+    "unreadable link": (("--link", "1-2:lost=2%"), 2, "'lost=2%' is no option", "did you mean loss=2%?"),
+    "link that there is not": (("--link", "0-7:loss=2%"), 2, "agent/0 has no link to agent/7", "kappa 2"),
     "no such configuration file": (("--config", "nowhere.toml"), 2, "nowhere.toml", "TOML"),
     "no such flag": (("--agent", "3"), 2, "No such option", "--agents"),
 }

@@ -91,7 +91,14 @@ def test_a_killed_process_comes_back_and_nothing_changes(name: str, calm: Any, s
     assert first_sendings(scalmarl, launch.path) == first_sendings(scalmarl, calm.path)
     events = [json.loads(line) for line in (launch.path / "events.jsonl").read_text().splitlines()]
     story = [(e["event"], e.get("signal")) for e in events if e["process"] == name]
-    assert story == [("start", None), ("death", "SIGKILL"), ("restart", None), ("start", None), ("back", None)]
+    assert story == [
+        ("start", None),
+        ("death", "SIGKILL"),
+        ("restart", None),
+        ("start", None),
+        ("back", None),
+        ("in step", None),
+    ]
 
 
 def test_everything_killed_at_once_comes_back(calm: Any, start: Any, scalmarl: Run) -> None:

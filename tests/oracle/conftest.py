@@ -83,7 +83,12 @@ class SmallWorld:
         here = slice(group * size, (group + 1) * size)
         team = self._plan.task.reward_mode == "team"
         reward = self._reward[:, here].sum(axis=0) if team else self._reward[agent, here]
-        told = np.column_stack([self._points[agent][here], reward, self._costs[agent][here]])
+        costs = self._costs[agent][here]
+        if self._plan.task.cost_mode == "team":
+            # The j-th cost of any agent is everybody's.
+            of_all = [[own[here, j] for own in self._costs if own.shape[1] > j] for j in range(costs.shape[1])]
+            costs = np.column_stack([np.max(rows, axis=0) for rows in of_all])
+        told = np.column_stack([self._points[agent][here], reward, costs])
         if self._disturbed is not None and agent == self._disturbed[0] and self._time[group] >= self._disturbed[1]:
             told = told + 0.1 + 0.05 * np.arange(size)[:, None]
         return np.column_stack([told, self._flags[agent, :, here].T]).astype("<f4")
@@ -141,20 +146,24 @@ class Played:
 
 
 def small_plan(agents: int, kappa: int, algorithm: str = "scal-mappo-l", **chosen: Any) -> Plan:
-    """A path of agents; ``chosen`` are fields of the plan or of the learner, or ``limit``."""
-    limit = chosen.pop("limit", 1.0)
+    """A path of agents; ``chosen`` are fields of the plan or of the learner, ``limit`` or ``cost_mode``.
+
+    ``limit``: of every cost, or of an agent's first, second, ... cost.
+    """
+    limit, cost_mode = chosen.pop("limit", 1.0), chosen.pop("cost_mode", "local")
     neighbours = neighbours_within(named_graph("path", agents), kappa)
     learner = {**LearnerConfig().model_dump(), "initial_std": 0.5, "hidden": (8, 8), "multiplier_rate": 4.0}
     plan_fields = {name: chosen.pop(name) for name in list(chosen) if name in Plan.__dataclass_fields__}
     switches = ALGORITHMS[algorithm].switched({"radius": chosen.pop("radius", None)})
     plan = toy_plan(neighbours, colour_power(neighbours), exchanged=switches.exchanged())
     team = "team" if switches.reward_terms == "team" else "local"
-    limits = tuple((limit,) * plan.costs(i) for i in range(agents))
+    of_each = limit if isinstance(limit, tuple) else (limit,) * max(plan.costs(i) for i in range(agents))
+    limits = tuple(of_each[: plan.costs(i)] for i in range(agents))
     return replace(
         plan,
         kappa=kappa,
         learner={**learner, **asdict(switches), **chosen},
-        task=replace(plan.task, horizon=8, cost_limits=limits, reward_mode=team),
+        task=replace(plan.task, horizon=8, cost_limits=limits, reward_mode=team, cost_mode=cost_mode),
         **{"rounds": 3, "steps": 16, "copies": 6, "groups": 2, **plan_fields},
     )
 
@@ -175,17 +184,17 @@ def start(plan: Plan, seed: int = 0, stops: Stops = lambda me, effect: False, **
     return played
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_plan() -> Callable[..., Plan]:
     return small_plan
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def begin() -> Callable[..., Played]:
     return start
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def play() -> Callable[..., Played]:
     def run(plan: Plan, seed: int = 0, **world: Any) -> Played:
         played = start(plan, seed, **world)

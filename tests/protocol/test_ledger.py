@@ -151,7 +151,26 @@ def test_totals_have_room_for_every_peer_and_kind() -> None:
         assert {where: count.messages for where, count in totals.table().items()} == {
             where: number + 1 for number, where in enumerate(at)
         }
-        assert all(memory)
+        assert totals.lost() == {}
+        rows = len(at) * len(COLUMNS)
+        assert all(memory[:rows])
+        for peer in PATH.peers(process):
+            totals.enter_lost(peer, CONTROL, HEADER_BYTES + 1)
+        assert all(memory[rows:])
+
+
+def test_a_frame_that_a_bad_link_lost_was_sent_and_stands_in_a_row_of_its_own() -> None:
+    memory = memoryview(bytearray(8 * Totals.size(PATH, 1))).cast("Q")
+    totals = Totals(PATH, 1, memory)
+    totals.enter(0, int(Kind.STATE), HEADER_BYTES + 24)
+    assert totals.lost() == {}
+    totals.enter_lost(0, int(Kind.STATE), HEADER_BYTES + 24)
+    totals.enter_lost(COORDINATOR, CONTROL, HEADER_BYTES)
+    assert totals.table() == {
+        (0, int(Kind.STATE)): Count(2, 48, 138, 208),
+        (COORDINATOR, CONTROL): Count(1, 0, 45, 80),
+    }
+    assert Totals(PATH, 1, memory).lost() == {0: Count(1, 24, 69, 104), COORDINATOR: Count(1, 0, 45, 80)}
 
 
 def test_first_sendings_are_never_more_than_the_totals() -> None:

@@ -107,3 +107,14 @@ def test_nobody_waits_where_nobody_tells_of_its_turn(order: str) -> None:
     assert predecessors(plan, 3) == (frozenset(),) * 9
     assert phases(plan, 3) == 1
     assert sorted(turn_order(plan, 3)) == list(range(9))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_absent_agent_has_no_turn_and_the_others_keep_their_order(order: str) -> None:
+    whole = plan_of(named_graph("path", 7), 2, order)
+    plan = replace(whole, absent=(1, 4))
+    for round in range(10):
+        assert turn_order(plan, round) == tuple(agent for agent in turn_order(whole, round) if agent not in (1, 4))
+        before = predecessors(plan, round)
+        assert before[1] == before[4] == frozenset()
+        assert all(before[agent] == predecessors(whole, round)[agent] - {1, 4} for agent in plan.present)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import msgpack
 import pytest
 
+from scalmarl.protocol.graph import named_graph, neighbours_within
 from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.standins import toy_plan
@@ -69,3 +70,25 @@ def test_a_missing_or_unknown_field_is_an_error(plan: Plan) -> None:
         Plan.from_data({name: value for name, value in data.items() if name != "kappa"})
     with pytest.raises(TypeError, match="strange"):
         Plan.from_data({**data, "strange": 1})
+
+
+# ---- absent agents ----
+
+
+def test_without_an_absent_agent_nobody_hears_it_or_is_heard_by_it() -> None:
+    whole = toy_plan(neighbours_within(named_graph("path", 5), 1), (0, 1, 0, 1, 0))
+    plan = replace(whole, absent=(2,))
+    assert plan.present == (0, 1, 3, 4)
+    assert plan.processes() == (0, 1, 3, 4, SIM, COORDINATOR)
+    assert [plan.heard(agent) for agent in range(5)] == [(1,), (0,), (), (4,), (3,)]
+    assert [plan.neighbourhood(agent) for agent in (1, 3)] == [(0, 1, 2), (2, 3, 4)], "its place in the input stays"
+    assert plan.peers(1) == (0, SIM, COORDINATOR)
+    assert plan.peers(SIM) == (0, 1, 3, 4, COORDINATOR)
+    assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
+
+
+def test_presence_takes_a_column_per_neighbour_under_mask_only() -> None:
+    plan = toy_plan(neighbours_within(named_graph("path", 3), 1), (0, 1, 0))
+    blocks = sum(plan.task.block_sizes)
+    assert plan.input_width(1) == blocks
+    assert replace(plan, on_loss="mask").input_width(1) == blocks + 2
