@@ -138,6 +138,16 @@ class ProcessesConfig(Section):
     """How processes are run; none of it changes a bit of the result."""
 
     transport: Literal["ipc", "tcp"] = Field("ipc", description="links between processes")
+    address: str | list[str] | None = Field(
+        None,
+        description="with tcp, the IPv4 address that an inbox binds to: one text, in which {number} counts agents, sim "
+        "and coordinator from 1, or one per process in this order; default: 127.0.0.1",
+    )
+    namespace: str | list[str] | None = Field(
+        None,
+        description="with tcp, the network namespace that a process enters (ip netns; needs root), in the same form; "
+        "default: the launcher's",
+    )
     links: list[str] = Field(
         [], description="bad links, each like 1-2:delay=50ms,loss=2%,cut=10s-20s; see docs/links.md"
     )

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from scalmarl.launch.places import Place
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.shell import Charge
 from scalmarl.protocol.sockets import KeyPair, new_keys
@@ -42,8 +43,8 @@ def remove_private_directory(control: str) -> None:
 class EndpointBook:
     """Versioned; a process that moved is only a new version."""
 
-    def __init__(self, plan: Plan, transport: str, private: Path) -> None:
-        self._plan, self._transport, self._private = plan, transport, private
+    def __init__(self, plan: Plan, transport: str, places: dict[int, Place], private: Path) -> None:
+        self._plan, self._transport, self._places, self._private = plan, transport, places, private
         # Made before any ZeroMQ context exists.
         self._keys: dict[int, KeyPair] = {process: new_keys() for process in plan.processes()}
         self._endpoints: dict[int, str] = {}
@@ -51,11 +52,13 @@ class EndpointBook:
 
     def charge(self, process: int, incarnation: int, rejoin: bool, run_directory: Path) -> Charge:
         """What one life of a process is told."""
-        bind = "tcp://127.0.0.1:*"
+        place = self._places[process]
+        bind = f"tcp://{place.address}:*"
         if self._transport == "ipc":
             bind = f"ipc://{self._private}/{process}.{incarnation}"
         allowed = {self._keys[peer].public: peer for peer in self._plan.peers(process)}
-        return Charge(process, incarnation, rejoin, run_directory.resolve(), bind, self._keys[process], allowed)
+        keys = self._keys[process]
+        return Charge(process, incarnation, rejoin, run_directory.resolve(), bind, keys, allowed, place.namespace)
 
     def gone(self, process: int) -> None:
         """A process has no endpoint until its next life is bound."""

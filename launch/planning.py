@@ -19,6 +19,7 @@ from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.config import SWITCHES, Config, Origins, to_toml
 from scalmarl.launch.endpoint_book import socket_path_bytes
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
+from scalmarl.launch.places import check_places, places_of
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.graph import (
@@ -102,6 +103,7 @@ def make_plan(config: Config, origins: Origins) -> Planned:
     _check_memory(plan)
     check_widths(plan)
     check_sockets(config.processes.transport, plan.agents)
+    check_places(places_of(plan.agents, config.processes.model_dump()))
     bad_links(config.processes.links, plan)
     return Planned(config, origins, graph, plan)
 

@@ -13,6 +13,7 @@ from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.config import resolve
 from scalmarl.launch.endpoint_book import remove_private_directory
 from scalmarl.launch.errors import TrainingFailed, UsageProblem
+from scalmarl.launch.places import check_places, places_of
 from scalmarl.launch.planning import check_sockets, check_widths
 from scalmarl.launch.records import forget_after, note_event, read_lines
 from scalmarl.launch.run_directory import RunDirectory, read_plan
@@ -36,6 +37,7 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
         plan = read_plan(run)
         config, _ = resolve(run.config, (), {})
         check_sockets(config.processes.transport, plan.agents)
+        check_places(places_of(plan.agents, config.processes.model_dump()))
         bad_links(config.processes.links, plan)
         for path in (run.metrics, run.traffic, run.events):
             read_lines(path)

@@ -23,6 +23,7 @@ from scalmarl.launch.control_socket import ControlServer
 from scalmarl.launch.display import Display
 from scalmarl.launch.endpoint_book import EndpointBook, private_directory
 from scalmarl.launch.errors import Exit, UsageProblem
+from scalmarl.launch.places import places_of
 from scalmarl.launch.records import RoundRecords, note_event
 from scalmarl.launch.restart_policy import Death, RestartPolicy
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
@@ -63,7 +64,8 @@ class Supervisor:
         self._records = RoundRecords(run, plan)
         self._selector = selectors.DefaultSelector()
         self._private = private_directory()
-        self._book = EndpointBook(plan, self._transport, self._private)
+        self._places = places_of(plan.agents, settings)
+        self._book = EndpointBook(plan, self._transport, self._places, self._private)
         self._links = bad_links(settings["links"], plan)
         self._returning: dict[int, int] = {}
         self._committed = self._records.recorded - 1
@@ -251,7 +253,7 @@ class Supervisor:
             return
         self.plan = regroup(self.run_directory, self.plan, absent)
         self._records = RoundRecords(self.run_directory, self.plan)
-        self._book = EndpointBook(self.plan, self._transport, self._private)
+        self._book = EndpointBook(self.plan, self._transport, self._places, self._private)
         note_event(self.run_directory, "regroup", round=self._committed + 1, absent=sorted(absent))
         away = ", ".join(process_name(agent) for agent in sorted(absent))
         self.display.note(f"from round {self._committed + 1} on {f'without {away}' if away else 'with everybody'}")

@@ -68,10 +68,12 @@ def segments(digests: list[Digests], agents: int) -> Iterator[tuple[int, tuple[i
 
 
 def again(run: RunDirectory, path: Path) -> RunDirectory:
-    """A new run directory with the configuration of ``run`` and nothing of its fate: nobody absent, no round done."""
+    """A new run directory with the configuration of ``run`` and nothing of its fate: nobody absent, no round done, no
+    bad links, and no addresses or namespaces of its own, which may be gone."""
     plan = read_plan(run)
+    elsewhere: dict[str, object] = {"links": [], "address": None, "namespace": None}
     config, origins = resolve(run.config, (), {})
-    config = config.model_copy(update={"processes": config.processes.model_copy(update={"links": []})})
+    config = config.model_copy(update={"processes": config.processes.model_copy(update=elsewhere)})
     check_sockets(config.processes.transport, plan.agents)
     second = create(path, "")
     for name in ("origin", "graph"):

@@ -31,6 +31,7 @@ from scalmarl.protocol.kinds import Rules, form, sent_by
 from scalmarl.protocol.ledger import CONTROL, Ledger, Totals
 from scalmarl.protocol.lifeline import release_stop_signals
 from scalmarl.protocol.link_faults import LinkFault, LinkFaults
+from scalmarl.protocol.network_namespace import enter_network_namespace
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import SealRow, process_directory
 from scalmarl.protocol.runtime import Progress, Runtime, Status, Store, describe_missing
@@ -55,6 +56,8 @@ class Charge:
     bind: str
     keys: KeyPair
     allowed: dict[bytes, int]
+    namespace: str = ""
+    """The network namespace to enter; '' to stay."""
     links: dict[int, LinkFault] = field(default_factory=dict)
     began: float = 0.0
 
@@ -63,7 +66,7 @@ class Charge:
         return {
             "type": "charge", "process": self.process, "incarnation": self.incarnation, "rejoin": self.rejoin,
             "run_directory": str(self.run_directory), "bind": self.bind, "public": self.keys.public,
-            "secret": self.keys.secret, "allowed": self.allowed,
+            "secret": self.keys.secret, "allowed": self.allowed, "namespace": self.namespace,
             "links": {peer: fault.to_data() for peer, fault in self.links.items()}, "began": self.began,
         }  # fmt: skip
 
@@ -72,7 +75,7 @@ class Charge:
         """The inverse of ``to_data``."""
         return cls(
             data["process"], data["incarnation"], data["rejoin"], Path(data["run_directory"]), data["bind"],
-            KeyPair(data["public"], data["secret"]), data["allowed"],
+            KeyPair(data["public"], data["secret"]), data["allowed"], data["namespace"],
             links={peer: LinkFault.from_data(fault) for peer, fault in data["links"].items()}, began=data["began"],
         )  # fmt: skip
 
@@ -98,6 +101,8 @@ def serve(end: socket.socket, make_parts: MakeParts) -> None:
     try:
         charge = Charge.from_data(_wait_for(channel, "charge"))
         _write_log_to(charge)
+        if charge.namespace:
+            enter_network_namespace(charge.namespace)
         shell = Shell(channel, charge, make_parts)
         shell.run()
     except Closed:

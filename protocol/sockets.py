@@ -18,6 +18,10 @@ from scalmarl.protocol.codec import CURVE_BYTES
 from scalmarl.protocol.errors import LocalProtocolError
 
 HIGH_WATER_MARK = 4096
+UNACKNOWLEDGED_MS = 2000
+"""After so long without an acknowledgement a tcp connection is made anew. The kernel's own patience doubles: when a cut
+link heals, frames would wait about as long again as the cut took, and the peer's frames show no silence meanwhile."""
+CONNECT_WITHIN_MS = 1000
 OLDEST_LIBZMQ = (4, 3, 5)
 HANDSHAKE_BYTES = 4096
 """The limit on a frame's length holds for CURVE's handshake too: below it a process with tiny frames hears nobody."""
@@ -135,6 +139,8 @@ class Mailbox:
         sender.setsockopt(zmq.RECONNECT_IVL, 50)
         sender.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         sender.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        sender.setsockopt(zmq.TCP_MAXRT, UNACKNOWLEDGED_MS)
+        sender.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_WITHIN_MS)
         sender.setsockopt(zmq.CURVE_SERVERKEY, self._public[peer])
         sender.connect(endpoint)
         self._senders[peer], self._endpoints[peer] = sender, endpoint

@@ -33,6 +33,18 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str, str]] = {
     "unreadable link": (("--link", "1-2:lost=2%"), 2, "'lost=2%' is no option", "did you mean loss=2%?"),
     "link that there is not": (("--link", "0-7:loss=2%"), 2, "agent/0 has no link to agent/7", "kappa 2"),
     "no such configuration file": (("--config", "nowhere.toml"), 2, "nowhere.toml", "TOML"),
+    "an address without tcp": (
+        ("--set", "processes.address=127.0.0.2"),
+        2,
+        "processes.transport is ipc",
+        "transport=tcp",
+    ),
+    "no such namespace": (
+        ("--set", "processes.transport=tcp", "--set", "processes.namespace=scalmarl-nowhere"),
+        4,
+        "no network namespace 'scalmarl-nowhere' for agent/0",
+        "ip netns add",
+    ),
     "no such flag": (("--agent", "3"), 2, "No such option", "--agents"),
 }
 

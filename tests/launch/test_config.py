@@ -63,8 +63,8 @@ def test_a_wrong_file_is_named(text: str, what: str, tmp_path: Path) -> None:
     ("assignment", "same"),
     [
         ("run.rounds=7", True), ("run.schedule=serial", True), ("world.threads=1", True),
-        ("processes.transport=tcp", True), ('processes.links=["0-1:loss=2%"]', True), ("run.seed=1", False),
-        ("run.order=fixed", False),
+        ("processes.transport=tcp", True), ('processes.links=["0-1:loss=2%"]', True), ("processes.namespace=a", True),
+        ("run.seed=1", False), ("run.order=fixed", False),
         ("world.groups=2", False), ("world.envs=16", False), ("learner.clip=0.1", False), ("run.kappa=1", False),
     ],
 )  # fmt: skip

@@ -64,8 +64,9 @@ def test_measured_bytes_equal_the_formula(calm: Any, scalmarl: Run) -> None:
     assert hops == {1}, "nothing is sent beyond kappa hops"
 
 
-def test_the_schedule_and_tcp_change_no_bit(calm: Any, start: Any, scalmarl: Run) -> None:
-    other = start("serial", *SMALL, "--schedule", "serial", "--set", "processes.transport=tcp")
+def test_the_schedule_tcp_and_addresses_of_their_own_change_no_bit(calm: Any, start: Any, scalmarl: Run) -> None:
+    tcp = ("--set", "processes.transport=tcp", "--set", "processes.address=127.0.0.{number}")
+    other = start("serial", *SMALL, "--schedule", "serial", *tcp)
     assert other.end() == 0, other.words
     assert digest(scalmarl, other.path) == digest(scalmarl, calm.path)
     assert first_sendings(scalmarl, other.path) == first_sendings(scalmarl, calm.path)

@@ -11,7 +11,10 @@ from typing import Any
 import msgpack
 
 from scalmarl.coordinator.commit_log import CommitLog, log_path, read_commits
-from scalmarl.launch.verification import Difference, first_difference, segments
+from scalmarl.launch.config import resolve
+from scalmarl.launch.planning import make_plan, write_plan
+from scalmarl.launch.run_directory import create
+from scalmarl.launch.verification import Difference, again, first_difference, segments
 from scalmarl.protocol.keys import COORDINATOR, SIM
 
 Run = Callable[..., Any]
@@ -31,6 +34,14 @@ def test_rounds_with_the_same_agents_make_a_segment() -> None:
     both, alone = {0: b"", 1: b"", SIM: b""}, {0: b"", SIM: b""}
     assert list(segments([both, both, alone, alone, both], 2)) == [(2, ()), (4, (1,)), (5, ())]
     assert list(segments([], 2)) == []
+
+
+def test_the_second_run_needs_no_address_of_its_own(tmp_path: Path) -> None:
+    there = ("processes.transport=tcp", "processes.address=127.0.0.9")
+    first = create(tmp_path / "first", "")
+    write_plan(first, make_plan(*resolve(None, there, {"run.agents": 3, "run.kappa": 1})))
+    config, _ = resolve(again(first, tmp_path / "second").config, (), {})
+    assert (config.processes.transport, config.processes.address, config.processes.namespace) == ("tcp", None, None)
 
 
 def test_a_finished_run_is_verified_and_a_forged_one_found_out(calm: Any, scalmarl: Run, tmp_path: Path) -> None:

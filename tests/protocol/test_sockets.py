@@ -336,6 +336,14 @@ def test_sockets_keep_no_process_alive_and_have_no_identity(office: Office) -> N
     assert (bob._inbox.type, bob._senders[ALICE].type) == (zmq.PULL, zmq.PUSH)
 
 
+def test_a_cut_tcp_link_is_made_anew_before_the_kernel_backs_off(office: Office) -> None:
+    bob = office.mailbox(BOB, (ALICE,))
+    bob.connect(ALICE, "tcp://127.0.0.1:1")
+    sender = bob._senders[ALICE]
+    assert 0 < sender.getsockopt(zmq.TCP_MAXRT) <= 2000
+    assert 0 < sender.getsockopt(zmq.CONNECT_TIMEOUT) <= 1000
+
+
 def test_closing_leaves_no_thread_and_no_descriptor(office: Office) -> None:
     def life() -> None:
         with tempfile.TemporaryDirectory() as directory:
