@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
 SIZE = ("--agents", "3", "--kappa", "1", "--envs", "4", "--steps", "24")
 SMALL = (*SIZE, "--rounds", "40")
 
 
+@pytest.mark.timeout(480)
 def test_a_death_at_every_place_of_every_role_costs_a_round_at_most(
     calm: Any, start: Any, places: dict[str, tuple[str, ...]], difference: Callable[..., str]
 ) -> None:
