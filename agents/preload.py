@@ -9,6 +9,11 @@ from __future__ import annotations
 import gc
 import os
 
+from scalmarl.protocol.lifeline import die_with_launcher, release_stop_signals
+
+# First of all: a launcher that is killed while torch is read in here must not leave this process behind.
+die_with_launcher()
+
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
 
@@ -17,14 +22,12 @@ import torch  # noqa: E402
 import torch._dynamo  # noqa: E402  (torch.optim imports it lazily: 0.9 s and 73 MB per agent otherwise)
 
 from scalmarl.protocol import shell  # noqa: E402, F401
-from scalmarl.protocol.lifeline import die_with_launcher, release_stop_signals  # noqa: E402
 
 FORK_SERVER = os.getpid()
 
 torch.set_num_threads(1)
 torch.set_num_interop_threads(1)
 
-die_with_launcher()
 release_stop_signals()
 gc.collect()
 gc.freeze()

@@ -72,6 +72,7 @@ class CommitLog:
         if self.path.exists() and self.path.stat().st_size > whole:
             os.truncate(self.path, whole)
         self._last = records[-1] if records else None
+        self._size = whole
 
     def rounds(self) -> list[int]:
         """The round after the last commit, if any."""
@@ -85,15 +86,27 @@ class CommitLog:
     def write(self, round: int, content: bytes, figures: dict[str, Any]) -> bytes:
         """Append the commit of ``round - 1``; this is the moment from which it holds."""
         digest = hashlib.sha256(content).digest()
-        if self._last is not None and self._last[0] == round:
-            if self._last[1] != content:
+        there = self._recorded(round)
+        if there is not None:
+            if there != content:
                 raise DeterminismLost(f"round {round - 1} was committed with other digests before")
             return digest
         row = {"round": round - 1, "figures": figures, "sent": self._seal(round - 1)}
         write_durably(row_path(self.path.parent, round - 1), json.dumps(row).encode())
-        append_durably(self.path, _frame(round, content))
+        frame = _frame(round, content)
+        append_durably(self.path, frame)
         self._last = (round, content)
+        self._size += len(frame)
         return digest
+
+    def _recorded(self, round: int) -> bytes | None:
+        """The record of a round, if the log has it: of this life, or of a replacement that a frozen life finds at work
+        when it thaws."""
+        if self._last is not None and self._last[0] == round:
+            return self._last[1]
+        if not self.path.exists() or self.path.stat().st_size == self._size:
+            return None
+        return dict(read_commits(self.path)[0]).get(round)
 
     def delete(self, round: int) -> None:
         """Nothing: the log is append-only."""

@@ -88,11 +88,17 @@ class Crew:
             watched.died_at = watched.died_at if watched.hold else None
         self.start_all(plan)
 
-    def _hear(self, watched: Watched, child: Child) -> None:
+    def hear_out(self, watched: Watched, child: Child) -> bool:
+        """All that a process has said so far, its last words included; whether it may say more."""
         try:
             while (message := child.channel.receive()) is not None:
                 self._take(watched, message)
         except Closed:
+            return False
+        return True
+
+    def _hear(self, watched: Watched, child: Child) -> None:
+        if not self.hear_out(watched, child):
             # The pidfd tells of the death itself.
             self._selector.unregister(child.channel)
 
@@ -107,11 +113,7 @@ class Crew:
                 reader.kill()
 
     def _died(self, watched: Watched, child: Child) -> None:
-        try:
-            while (message := child.channel.receive()) is not None:
-                self._take(watched, message)
-        except Closed:
-            pass
+        self.hear_out(watched, child)
         self._forget(child)
         code = child.exit_code()
         child.release()

@@ -271,8 +271,11 @@ class Supervisor:
     def _watch_for_stall(self, watched: Watched, now: float) -> None:
         if watched.child is None:
             return
-        silent = now - watched.beat_at
         limit = self._stall_kill_s if watched.beat else START_WITHIN_S
+        if now - watched.beat_at > min(SUSPECT_S, limit):
+            # This process itself may have been held up, by a new fork server perhaps: what was said meanwhile counts.
+            self._crew.hear_out(watched, watched.child)
+        silent = now - watched.beat_at
         if silent > SUSPECT_S and watched.beat and not watched.suspected:
             watched.suspected = True
             note_event(self.run_directory, "silent", watched.name, seconds=round(silent, 1))

@@ -29,7 +29,7 @@ from scalmarl.protocol.errors import BadFrame, ProtocolError
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, process_name
 from scalmarl.protocol.kinds import Rules, form, sent_by
 from scalmarl.protocol.ledger import CONTROL, Ledger, Totals
-from scalmarl.protocol.lifeline import die_with_parent, release_stop_signals
+from scalmarl.protocol.lifeline import release_stop_signals
 from scalmarl.protocol.link_faults import LinkFault, LinkFaults
 from scalmarl.protocol.network_namespace import enter_network_namespace
 from scalmarl.protocol.plan import Plan
@@ -117,10 +117,8 @@ def serve(end: socket.socket, make_parts: MakeParts) -> None:
 
 
 def serve_child(make_parts: MakeParts) -> None:
-    """``serve`` for a process that was started by exec with ``CONTROL_FD PARENT_PID``."""
-    descriptor, parent = (int(argument) for argument in sys.argv[1:3])
-    die_with_parent(parent)
-    serve(socket.socket(fileno=descriptor), make_parts)
+    """``serve`` for a process that was started by exec with ``CONTROL_FD PARENT_PID``, and dies with its parent."""
+    serve(socket.socket(fileno=int(sys.argv[1])), make_parts)
 
 
 def _write_log_to(charge: Charge) -> None:

@@ -88,6 +88,19 @@ def test_a_round_cannot_be_committed_with_other_digests(log: CommitLog) -> None:
     assert log.path.read_bytes() == before
 
 
+def test_a_life_that_thaws_beside_its_replacement_commits_nothing_twice(log: CommitLog, tmp_path: Path) -> None:
+    frozen = CommitLog(tmp_path, seal)
+    for round in (4, 5):
+        log.write(round, record_of(round), {})
+    before = log.path.read_bytes()
+    assert frozen.write(4, record_of(4), {}) == hashlib.sha256(record_of(4)).digest()
+    with pytest.raises(DeterminismLost, match="round 4 was committed with other digests before"):
+        frozen.write(5, record_of(6), {})
+    assert log.path.read_bytes() == before
+    log.write(6, record_of(6), {})
+    assert [round for round, _ in read_commits(log.path)[0]] == [1, 2, 3, 4, 5, 6]
+
+
 def test_every_torn_tail_is_cut_off_and_the_commit_can_be_written_again(log: CommitLog, tmp_path: Path) -> None:
     whole = log.path.read_bytes()
     two = sum(HEAD_BYTES + len(msgpack.packb([round, record])) for round, record in RECORDS[:2])

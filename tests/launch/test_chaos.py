@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -47,22 +49,17 @@ def test_a_struck_run_ends_with_the_bits_of_a_calm_one(
     launch = start("struck", *SMALL)
     launch.wait_until(lambda state: any(p["state"] == "running" for p in state["processes"]))
     where = ("--run", str(launch.path))
-    struck = scalmarl(
-        "chaos",
-        *where,
-        "--kill-every",
-        "400ms",
-        "--freeze-every",
-        "1s",
-        "--freeze-for",
-        "200ms",
-        "--seed",
-        "5",
-        "--json",
-    )
-    assert launch.end() == 0, launch.words
-    assert struck.returncode == 0, struck.stderr
-    result = json.loads(struck.stdout)
+    # Held up by an agent that is down until the first blow has fallen: a fast run would be over before.
+    assert scalmarl("kill", "0", *where).returncode == 0
+    blows = ("--kill-every", "400ms", "--freeze-every", "1s", "--freeze-for", "200ms", "--seed", "5")
+    command = [sys.executable, "-m", "scalmarl", "chaos", *where, *blows, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as chaos:
+        launch.wait_until(lambda state: '"by": "chaos"' in (launch.path / "events.jsonl").read_text())
+        assert scalmarl("restart", "0", *where).returncode == 0
+        assert launch.end() == 0, launch.words
+        said, errors = chaos.communicate(timeout=60.0)
+    assert chaos.returncode == 0, errors
+    result = json.loads(said)
     assert (result["state"], result["round"], result["seed"]) == ("finished", 40, 5)
     events = [json.loads(line) for line in (launch.path / "events.jsonl").read_text().splitlines()]
     sent = [(e["signal"], e["by"]) for e in events if e["event"] == "signal"]

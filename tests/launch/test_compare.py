@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from scalmarl.launch.compare_command import _seconds
+from scalmarl.launch import option_types
 from scalmarl.launch.comparison import Asked, Cell, Grid, build, read_grid, take_lock
 from scalmarl.launch.comparison_run import duration_words, standing
 from scalmarl.launch.comparison_statistics import (
@@ -195,7 +195,7 @@ def test_one_compare_at_a_time(tmp_path: Path) -> None:
 
 
 def test_times_are_read_and_said() -> None:
-    read: Callable[..., float | None] = _seconds
+    read: Callable[..., float | None] = option_types.seconds
     assert [read(None, None, text) for text in ("90m", "2h", "1h30m", "45s")] == [5400, 7200, 5400, 45]
     assert [duration_words(seconds) for seconds in (12, 200, 7500)] == ["12 s", "3 min 20 s", "2 h 05 min"]
 
@@ -216,7 +216,7 @@ def nobody_is_left(grid: Path) -> None:
 def wait_for_round(grid: Grid, cell: Cell, compare: Any) -> None:
     deadline = time.monotonic() + WITHIN_S
     while standing(grid, cell)[1] < 1:
-        assert compare.process.poll() is None, compare.process.communicate()
+        assert compare.process.poll() is None, compare.said.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

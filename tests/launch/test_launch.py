@@ -154,7 +154,9 @@ def test_stop_then_resume_gives_the_same_bits(calm: Any, start: Any, scalmarl: R
     assert first_sendings(scalmarl, launch.path) == first_sendings(scalmarl, calm.path)
 
 
-def test_ctrl_c_ends_at_a_commit_and_a_killed_launcher_takes_everybody_along(start: Any, scalmarl: Run) -> None:
+def test_ctrl_c_ends_at_a_commit_and_a_killed_launcher_takes_everybody_along(
+    calm: Any, start: Any, scalmarl: Run
+) -> None:
     launch = start("interrupted", *SMALL)
     launch.wait_for_round(1)
     launch.process.send_signal(signal.SIGINT)
@@ -164,9 +166,12 @@ def test_ctrl_c_ends_at_a_commit_and_a_killed_launcher_takes_everybody_along(sta
         lambda state: state["state"] == "running" and any(p["state"] == "running" for p in state["processes"])
     )
     again.process.kill()
-    again.process.communicate()
+    again.process.wait()
     state = json.loads(scalmarl("ps", "--run", str(launch.path), "--json").stdout)
     assert state["state"] == "failed", "its lock is free and it is not finished"
+    last = start("interrupted", str(launch.path), command=("resume",))
+    assert last.end() == 0, last.words
+    assert digest(scalmarl, launch.path) == digest(scalmarl, calm.path)
 
 
 def test_a_finished_run_can_be_extended_and_taken_back(calm: Any, start: Any, scalmarl: Run) -> None:
