@@ -6,6 +6,7 @@ for another one with its number. What comes of a signal is the launcher's busine
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from scalmarl.launch.errors import NoSuchRun
 from scalmarl.launch.run_directory import RunDirectory
 
 LOOK_EVERY_S = 0.1
+END_WITHIN_S = 10.0
 KILL, FREEZE = "kill", "freeze"
 
 
@@ -78,9 +80,13 @@ class Campaign:
                         self._frozen[name] = time.monotonic() + self.freeze_for
             return False
         except NoSuchRun:
-            if not self.run.is_live():
-                return True
-            raise
+            # A launcher that ends stops answering a little before it lets go of the run.
+            deadline = time.monotonic() + END_WITHIN_S
+            while self.run.is_live():
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_EVERY_S)
+            return True
         finally:
             for name in list(self._frozen):
                 self._thaw(name)
@@ -108,7 +114,7 @@ class Campaign:
 
     def _thaw(self, name: str) -> None:
         self._frozen.pop(name)
-        if self.run.is_live():
+        with contextlib.suppress(NoSuchRun):
             self._send(name, "SIGCONT")
 
     def _send(self, name: str, signal: str) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.keys import Role
 
 ROLES = tuple(role.value for role in Role)
-ENDED_WITHIN_S = 10.0
 
 
 def _roles(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
@@ -88,9 +86,6 @@ def chaos(
 
 def outcome(run: RunDirectory, campaign: Campaign, seed: int, already: int) -> dict[str, Any]:
     """What was done and what it cost, from the events since line ``already``."""
-    deadline = time.monotonic() + ENDED_WITHIN_S
-    while not run.is_live() and run.read_state()["state"] == "running" and time.monotonic() < deadline:
-        time.sleep(0.05)
     events = read_lines(run.events)[already:]
     in_step = [line for line in events if line["event"] == "in step"]
     times = [line["seconds"] for line in in_step]
