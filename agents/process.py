@@ -7,11 +7,12 @@ import socket
 import sys
 
 from scalmarl.agents.body import agent_body
+from scalmarl.protocol.charge import Charge
 from scalmarl.protocol.effects import Body
 from scalmarl.protocol.lifeline import die_with_parent
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import RoundFiles, SealRow
-from scalmarl.protocol.shell import Charge, Parts, serve
+from scalmarl.protocol.shell import Parts, serve
 
 
 def main(end: socket.socket) -> None:

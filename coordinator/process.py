@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from scalmarl.coordinator.body import coordinator_body
 from scalmarl.coordinator.commit_log import CommitLog
+from scalmarl.protocol.charge import Charge
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import SealRow
-from scalmarl.protocol.shell import Charge, Parts
+from scalmarl.protocol.shell import Parts
 
 
 def make_parts(plan: Plan, charge: Charge, seal: SealRow) -> Parts:

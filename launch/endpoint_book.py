@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from scalmarl.launch.places import Place
+from scalmarl.protocol.charge import Charge
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.shell import Charge
 from scalmarl.protocol.sockets import KeyPair, new_keys
 
 _PREFIX = "scalmarl-"

@@ -13,8 +13,9 @@ import zlib
 import numpy as np
 
 from scalmarl.protocol.errors import BadFrame
-from scalmarl.protocol.keys import Key
-from scalmarl.protocol.kinds import Rules
+from scalmarl.protocol.keys import COORDINATOR, SIM, Key
+from scalmarl.protocol.kinds import Rules, form, sent_by
+from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.runtime import Message, MessageType
 
 PROTOCOL_VERSION = 1
@@ -109,3 +110,22 @@ def curve_wire_bytes(frame_bytes: int) -> int:
 def null_wire_bytes(frame_bytes: int) -> int:
     """The same on a link without encryption."""
     return frame_bytes + (2 if frame_bytes <= 255 else 9)
+
+
+def frame_bytes(plan: Plan, key: Key) -> int:
+    """The length of the frame that carries a value."""
+    dtype, shape = form(plan, key)
+    size = dtype.itemsize
+    for dimension in shape:
+        size *= dimension
+    return HEADER_BYTES + size
+
+
+def largest_frame(plan: Plan) -> int:
+    """The longest lawful frame of a run: nothing longer is let into an inbox."""
+    return max(
+        frame_bytes(plan, Key(producer, kind, subject, 0, 0))
+        for producer in (0, SIM, COORDINATOR)
+        for kind in sent_by(plan, producer)
+        for subject in (range(plan.agents) if producer in (0, SIM) else (producer,))
+    )

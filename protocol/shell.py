@@ -16,68 +16,33 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scalmarl.protocol.codec import HEADER_BYTES, decode, encode
+from scalmarl.protocol.charge import Charge
+from scalmarl.protocol.codec import HEADER_BYTES, decode, encode, largest_frame
 from scalmarl.protocol.control import Closed, ControlChannel
 from scalmarl.protocol.effects import Body
 from scalmarl.protocol.errors import BadFrame, ProtocolError
-from scalmarl.protocol.keys import COORDINATOR, SIM, Key, process_name
-from scalmarl.protocol.kinds import Rules, form, sent_by
+from scalmarl.protocol.keys import process_name
+from scalmarl.protocol.kinds import Rules
 from scalmarl.protocol.ledger import CONTROL, Ledger, Totals
 from scalmarl.protocol.lifeline import release_stop_signals
-from scalmarl.protocol.link_faults import LinkFault, LinkFaults
+from scalmarl.protocol.link_faults import LinkFaults
 from scalmarl.protocol.network_namespace import enter_network_namespace
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import SealRow, process_directory
 from scalmarl.protocol.runtime import Progress, Runtime, Status, Store, describe_missing
-from scalmarl.protocol.sockets import KeyPair, Mailbox
+from scalmarl.protocol.sockets import Mailbox
 from scalmarl.protocol.streams import Purpose, stream
 
 BEAT_EVERY_S = 0.2
 LONGEST_WAIT_S = 0.2
 SILENT_PEER_S = 5.0
 """A peer that a value is missing from and that has been silent for so long gets a fresh connection."""
-
-
-@dataclass(frozen=True)
-class Charge:
-    """What the launcher hands to one life of a process; keys come only this way. ``links``: what happens to the frames
-    for a peer with a bad link; ``began``: when the launch began, on the machine's one monotonic clock."""
-
-    process: int
-    incarnation: int
-    rejoin: bool
-    run_directory: Path
-    bind: str
-    keys: KeyPair
-    allowed: dict[bytes, int]
-    namespace: str = ""
-    """The network namespace to enter; '' to stay."""
-    links: dict[int, LinkFault] = field(default_factory=dict)
-    began: float = 0.0
-
-    def to_data(self) -> dict[str, Any]:
-        """For the control channel."""
-        return {
-            "type": "charge", "process": self.process, "incarnation": self.incarnation, "rejoin": self.rejoin,
-            "run_directory": str(self.run_directory), "bind": self.bind, "public": self.keys.public,
-            "secret": self.keys.secret, "allowed": self.allowed, "namespace": self.namespace,
-            "links": {peer: fault.to_data() for peer, fault in self.links.items()}, "began": self.began,
-        }  # fmt: skip
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Charge:
-        """The inverse of ``to_data``."""
-        return cls(
-            data["process"], data["incarnation"], data["rejoin"], Path(data["run_directory"]), data["bind"],
-            KeyPair(data["public"], data["secret"]), data["allowed"], data["namespace"],
-            links={peer: LinkFault.from_data(fault) for peer, fault in data["links"].items()}, began=data["began"],
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -302,25 +267,6 @@ class Shell:
 def read_plan(run_directory: Path) -> Plan:
     """The plan of a run, from its directory."""
     return Plan.from_data(json.loads((run_directory / "plan.json").read_text(encoding="utf-8")))
-
-
-def frame_bytes(plan: Plan, key: Key) -> int:
-    """The length of the frame that carries a value."""
-    dtype, shape = form(plan, key)
-    size = dtype.itemsize
-    for dimension in shape:
-        size *= dimension
-    return HEADER_BYTES + size
-
-
-def largest_frame(plan: Plan) -> int:
-    """The longest lawful frame of a run: nothing longer is let into an inbox."""
-    return max(
-        frame_bytes(plan, Key(producer, kind, subject, 0, 0))
-        for producer in (0, SIM, COORDINATOR)
-        for kind in sent_by(plan, producer)
-        for subject in (range(plan.agents) if producer in (0, SIM) else (producer,))
-    )
 
 
 def mapped(run_directory: Path, process: int, name: str, size: int) -> memoryview:

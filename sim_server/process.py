@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from scalmarl.protocol.charge import Charge
 from scalmarl.protocol.effects import Body
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import RoundFiles, SealRow
-from scalmarl.protocol.shell import Charge, Parts
+from scalmarl.protocol.shell import Parts
 from scalmarl.sim_server.body import sim_body
 from scalmarl.sim_server.world import World
 

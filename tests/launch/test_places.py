@@ -14,9 +14,9 @@ from scalmarl.launch.config import ProcessesConfig
 from scalmarl.launch.endpoint_book import EndpointBook
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
 from scalmarl.launch.places import Place, check_places, inside_namespace, places_of
+from scalmarl.protocol.charge import Charge
 from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.network_namespace import enter_network_namespace
-from scalmarl.protocol.shell import Charge
 from scalmarl.protocol.standins import toy_plan
 
 PLAN = toy_plan(((1,), (0,)), (0, 1))
