@@ -17,6 +17,7 @@ def kill_and_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.chaos
 def test_kill_and_compare_finds_the_same_bits() -> None:
     small = ("--agents", "3", "--kappa", "1", "--rounds", "40", "--envs", "4", "--steps", "24")
     answer = kill_and_compare(*small)

@@ -40,8 +40,10 @@ def test_a_run_goes_on_when_nobody_can_be_told(redirection: str, tmp_path: Path)
     assert state(run) == "finished"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
-@pytest.mark.parametrize("after_s", [0.0, 0.2, 0.4])
+@pytest.mark.parametrize(
+    ("number", "code", "after_s"),
+    [(signal.SIGINT, 130, 0.0), (signal.SIGTERM, 143, 0.2), (signal.SIGHUP, 143, 0.4), (signal.SIGINT, 130, 0.4)],
+)
 def test_a_signal_during_the_start_stops_the_run(number: int, code: int, after_s: float, tmp_path: Path) -> None:
     """Counted from the moment at which the directory is there."""
     run = tmp_path / "run"
