@@ -150,7 +150,7 @@ class Supervisor:
         if watched.died_at is not None:
             took = round(time.monotonic() - watched.died_at, 3)
             note_event(self.run_directory, "back", watched.name, seconds=took, life=watched.incarnation)
-        if self._ready_s is None and all(other.state == "running" for other in self.watched.values()):
+        if self._ready_s is None and all(self.watched[p].state == "running" for p in self.plan.processes()):
             self._ready_s = round(time.monotonic() - self._nursery.began, 3)
             note_event(self.run_directory, "ready", seconds=self._ready_s)
         self._write_state("running", "")
