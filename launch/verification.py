@@ -30,6 +30,7 @@ from scalmarl.protocol.keys import process_name
 
 LOOK_EVERY_S = 0.1
 ASK_AGAIN_S = 0.5
+END_WITHIN_S = 20.0
 Digests = dict[int, bytes]
 """process -> SHA-256 of its file."""
 
@@ -129,7 +130,8 @@ def run_segments(
 
 def _end(launcher: subprocess.Popen[bytes]) -> None:
     """At once: the second run is not needed any more."""
+    deadline = time.monotonic() + END_WITHIN_S
     while launcher.poll() is None:
-        launcher.send_signal(signal.SIGINT)
+        launcher.send_signal(signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             launcher.wait(ASK_AGAIN_S)
