@@ -1,7 +1,8 @@
 """The launcher's loop: start, watch, restart and stop the processes of one run, and answer the command line.
 
 One selector, no thread. It restarts processes and knows nothing of rounds beyond the coordinator's watermark: who
-recovers state is the process itself.
+recovers state is the process itself. Only under ``mask``, when the set of agents that take part changes, all end and
+their files are put in order (``launch.absence``).
 """
 
 from __future__ import annotations
