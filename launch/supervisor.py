@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from scalmarl.coordinator.commit_log import log_path, read_commits
-from scalmarl.launch.absence import last_file, regroup
+from scalmarl.launch.absence import regroup
 from scalmarl.launch.children import Nursery
 from scalmarl.launch.control_socket import ControlServer
 from scalmarl.launch.crew import Crew
@@ -35,7 +35,6 @@ from scalmarl.launch.watched import Watched
 from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.keys import COORDINATOR, process_name
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import process_directory
 
 TICK_S = 0.1
 SUSPECT_S = 2.0
@@ -183,8 +182,8 @@ class Supervisor:
     # ---- absence ----
 
     def _watch_for_absence(self, now: float) -> None:
-        """Go on without agents that have been down for too long, while anybody is left, and with those that return
-        once a round is over. Not in the middle of hearing somebody: it ends every life."""
+        """Go on without agents that have been down for too long, while anybody is left and the first round is over, and
+        with those that return once a round is over. Not in the middle of hearing somebody: it ends every life."""
         returning = {
             agent
             for agent in self.plan.absent
@@ -194,9 +193,8 @@ class Supervisor:
             agent
             for agent in self.plan.present
             if self.watched[agent].state == "down" and now - (self.watched[agent].died_at or now) > self._loss_after_s
-            if self._can_come_back(agent)
         }
-        if not lost < {*self.plan.present, *returning}:
+        if self._committed < 0 or not lost < {*self.plan.present, *returning}:
             lost = set()
         if lost or returning:
             for agent in returning:
@@ -205,10 +203,6 @@ class Supervisor:
                 self._regroup({*self.plan.absent, *lost} - returning)
             except DamagedFile as damage:
                 self._exit = ("failed", Exit.TRAINING_FAILED, str(damage))
-
-    def _can_come_back(self, agent: int) -> bool:
-        """It has a file to come back with. One that was killed before it had begun has none, and is waited for."""
-        return last_file(process_directory(self.run_directory.path, agent)) is not None
 
     def _regroup(self, absent: set[int]) -> None:
         """Everybody starts again from the first round that is not committed, under a plan with these agents absent."""
@@ -245,8 +239,8 @@ class Supervisor:
 
     def _restart_or_stop(self, watched: Watched, death: Death) -> None:
         delay = self._policy.delay(death)
-        can_be_missed = watched.process in self.plan.present and len(self.plan.present) > 1
-        if delay is None and self.plan.on_loss == "mask" and can_be_missed and self._can_come_back(watched.process):
+        can_be_missed = watched.process in self.plan.present and len(self.plan.present) > 1 and self._committed >= 0
+        if delay is None and self.plan.on_loss == "mask" and can_be_missed:
             watched.hold, watched.state = True, "down"
             self.display.note(f"{self._policy.diagnosis(death)}; it is left down")
             return
