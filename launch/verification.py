@@ -70,15 +70,18 @@ def segments(digests: list[Digests], agents: int) -> Iterator[tuple[int, tuple[i
 
 def again(run: RunDirectory, path: Path) -> RunDirectory:
     """A new run directory with the configuration of ``run`` and nothing of its fate: nobody absent, no round done, no
-    bad links, and no addresses or namespaces of its own, which may be gone."""
+    bad links, and no addresses or namespaces of its own, which may be gone. Raises ``UserProblem``."""
     plan = read_plan(run)
     elsewhere: dict[str, object] = {"links": [], "address": None, "namespace": None}
     config, origins = resolve(run.config, (), {})
     config = config.model_copy(update={"processes": config.processes.model_copy(update=elsewhere)})
     check_sockets(config.processes.transport, plan.agents)
+    for file in (run.origin, run.graph):
+        if not file.is_file():
+            raise TrainingFailed(f"{file} is not there", "put back a copy")
     second = create(path, "")
-    for name in ("origin", "graph"):
-        shutil.copy(getattr(run, name), getattr(second, name))
+    for file, copy in ((run.origin, second.origin), (run.graph, second.graph)):
+        shutil.copy(file, copy)
     second.config.write_text(to_toml(config, origins), encoding="utf-8")
     regroup(second, replace(plan, absent=()), ())
     return second
