@@ -295,8 +295,9 @@ class Supervisor:
     def bring_back(self, watched: Watched) -> None:
         """Start a process that is down; kill one that runs first; take back an absent agent once the round is over."""
         if watched.process in self.plan.absent:
-            watched.return_after = self._committed
-            note_event(self.run_directory, "return", watched.name, round=self._committed + 2)
+            if watched.return_after is None:
+                watched.return_after = self._committed
+                note_event(self.run_directory, "return", watched.name, round=self._committed + 2)
             return
         watched.hold = False
         if watched.child is not None:

@@ -123,6 +123,7 @@ def test_an_absent_agent_is_taken_back_after_the_next_commit_unless_it_is_killed
     assert list(masked.plan.absent) == [1]
     answer(masked, {"command": "restart", "process": "1"})
     masked._committed += 1
+    answer(masked, {"command": "restart", "process": "1"})  # asked twice, it does not come later
     masked._watch_for_absence(time.monotonic())
     assert not masked.plan.absent
 
