@@ -8,7 +8,7 @@ under the old one is thrown away. Every committed round's record in the commit l
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from scalmarl.coordinator.body import read_commit_record
 from scalmarl.coordinator.commit_log import log_path, read_commits
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.files import write_durably
-from scalmarl.protocol.keys import SIM
+from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import (
+    archive_file,
     frame_round_file,
     process_directory,
     read_round_file,
@@ -34,9 +35,10 @@ def regroup(run: RunDirectory, plan: Plan, absent: Collection[int]) -> Plan:
     new = replace(plan, absent=tuple(sorted(absent)))
     for process in (*range(plan.agents), SIM):
         directory = process_directory(run.path, process)
-        _forget_uncommitted(directory, committed)
+        _keep_one_file(directory, committed)
         if process in plan.absent and process not in new.absent:
             _come_back(directory, plan, process, committed)
+    forget_progress(run, plan)
     write_durably(run.plan, json.dumps(new.to_data()).encode())
     return new
 
@@ -46,19 +48,40 @@ def last_file(directory: Path) -> int | None:
     return max((int(path.stem) for path in directory.glob("*.round")), default=None)
 
 
+def took_part(run: RunDirectory) -> list[Collection[int]]:
+    """Of every committed round, who took part in it, as the commit log says. Raises ``DamagedFile``."""
+    return [read_commit_record(record) for _, record in read_commits(log_path(run.path))[0]]
+
+
 def absent_before(run: RunDirectory, plan: Plan, round: int) -> tuple[int, ...]:
-    """The agents that took no part in the round before this one, as the commit log says. Raises ``DamagedFile``."""
-    if round == 0:
-        return ()
-    took_part = read_commit_record(read_commits(log_path(run.path))[0][round - 1][1])
-    return tuple(agent for agent in range(plan.agents) if agent not in took_part)
+    """The agents that took no part in the round before this one. Raises ``DamagedFile``."""
+    there = took_part(run)[round - 1] if round > 0 else range(plan.agents)
+    return tuple(agent for agent in range(plan.agents) if agent not in there)
 
 
-def _forget_uncommitted(directory: Path, committed: int) -> None:
-    for path in directory.glob("*.round"):
-        if int(path.stem) > committed:
-            row_path(directory, int(path.stem) - 1).unlink(missing_ok=True)
-            path.unlink()
+def left_with(rounds: Sequence[Collection[int]], process: int, round: int) -> int:
+    """The round of the file that a process had at the start of a round: of this round, or, for an agent that was
+    absent in those before (``took_part``), of the round in which it left. It has learnt nothing in between."""
+    while round > 0 and process not in rounds[round - 1]:
+        round -= 1
+    return round
+
+
+def forget_progress(run: RunDirectory, plan: Plan) -> None:
+    """How far earlier lives had come says nothing of what is computed from here on."""
+    for process in (*range(plan.agents), SIM, COORDINATOR):
+        (process_directory(run.path, process) / "progress.bin").unlink(missing_ok=True)
+
+
+def _keep_one_file(directory: Path, committed: int) -> None:
+    """The newest file that holds: nobody may find what was computed of the next round, or begin a round that is
+    committed a second time, under another plan."""
+    rounds = sorted(int(path.stem) for path in directory.glob("*.round"))
+    for round in (round for round in rounds if round > committed):
+        row_path(directory, round - 1).unlink(missing_ok=True)
+        round_path(directory, round).unlink()
+    for round in [round for round in rounds if round <= committed][:-1]:
+        archive_file(directory, round)
 
 
 def _come_back(directory: Path, plan: Plan, agent: int, round: int) -> None:
@@ -68,6 +91,4 @@ def _come_back(directory: Path, plan: Plan, agent: int, round: int) -> None:
         return
     content = read_round_file(round_path(directory, left), plan, agent, left)
     write_durably(round_path(directory, round), *frame_round_file(plan, agent, round, content))
-    archive = directory / "archive"
-    archive.mkdir(exist_ok=True)
-    round_path(directory, left).replace(round_path(archive, left))
+    archive_file(directory, left)

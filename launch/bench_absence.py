@@ -33,6 +33,8 @@ def absence(
         raise UsageProblem(
             f"rounds {first} to {last} do not lie inside {rounds} rounds", "choose 0 < first <= last < all"
         )
+    if agents < 2:
+        raise UsageProblem(f"--agents {agents}: nobody is left when one is missing", "use at least 2")
     if not 0 <= missing < agents:
         raise UsageProblem(f"there is no agent {missing}", f"agents are 0 to {agents - 1}")
     config = {"run.agents": agents, "run.kappa": kappa, "run.seed": seed, "run.on_loss": "mask", "run.rounds": rounds}

@@ -71,8 +71,11 @@ def restart(agents: int, kappa: int, kills: int, as_json: bool) -> None:
 
 
 @bench.command()
-@click.option("--runs", default=2, show_default=True, help="Runs per fault.")
-@click.option("--strikes", default=4, show_default=True, help="Times that each run is struck.")
+@click.option("--runs", type=click.IntRange(min=1), default=2, show_default=True, help="Runs per fault.")
+@click.option(
+    "--strikes", type=click.IntRange(1, faults.MOST_STRIKES), default=4, show_default=True,
+    help="Times that each run is struck.",
+)  # fmt: skip
 @json_option
 @guarded
 def recovery(runs: int, strikes: int, as_json: bool) -> None:
@@ -85,8 +88,8 @@ def recovery(runs: int, strikes: int, as_json: bool) -> None:
 @bench.command()
 @agents_option
 @kappa_option
-@click.option("--rounds", default=8, show_default=True, help="Rounds of every launch.")
-@click.option("--pairs", default=3, show_default=True, help="Interleaved pairs per part.")
+@click.option("--rounds", type=click.IntRange(min=2), default=8, show_default=True, help="Rounds of every launch.")
+@click.option("--pairs", type=click.IntRange(min=1), default=3, show_default=True, help="Interleaved pairs per part.")
 @json_option
 @guarded
 def machinery(agents: int, kappa: int, rounds: int, pairs: int, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from scalmarl.launch.control_socket import ask
-from scalmarl.launch.errors import NoSuchRun
+from scalmarl.launch.errors import NoSuchRun, TimedOut
 from scalmarl.launch.run_directory import RunDirectory
 
 LOOK_EVERY_S = 0.1
@@ -60,25 +60,25 @@ class Campaign:
     """(kind, role) -> how many."""
     _frozen: dict[str, float] = field(default_factory=dict)
 
-    def carry_out(self, blows: Iterator[Blow], seconds: float | None) -> bool:
-        """Until the run ends (``True``) or for so many seconds (``False``); whoever is frozen is thawed at the end.
-        Raises ``NoSuchRun`` when the run is not live at the beginning."""
+    def carry_out(self, blows: Iterator[Blow], seconds: float | None) -> None:
+        """Until the run ends, or for so many seconds; whoever is frozen is thawed at the end. Raises ``NoSuchRun`` when
+        the run is not live at the beginning, ``TimedOut`` when its launcher does not answer."""
         # A launcher that is only starting answers late; the clock starts with its answer.
         self._victims()
         began = time.monotonic()
         try:
             for blow in blows:
                 if not self._wait(began, blow.at, seconds):
-                    return False
+                    return
                 victims = self._victims()
                 name, role = victims[int(blow.pick * len(victims))]
+                if blow.kind == FREEZE:
+                    # Noted first: an interruption must not leave it frozen.
+                    self._frozen[name] = time.monotonic() + self.freeze_for
                 pid = self._send(name, "SIGKILL" if blow.kind == KILL else "SIGSTOP")
                 if pid is not None:
                     self.done[blow.kind, role] += 1
                     self.said(time.monotonic() - began, blow.kind, name, pid)
-                    if blow.kind == FREEZE:
-                        self._frozen[name] = time.monotonic() + self.freeze_for
-            return False
         except NoSuchRun:
             # A launcher that ends stops answering a little before it lets go of the run.
             deadline = time.monotonic() + END_WITHIN_S
@@ -86,10 +86,10 @@ class Campaign:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(LOOK_EVERY_S)
-            return True
         finally:
             for name in list(self._frozen):
-                self._thaw(name)
+                with contextlib.suppress(NoSuchRun, TimedOut):
+                    self._thaw(name)
 
     def _wait(self, began: float, until: float, seconds: float | None) -> bool:
         """Wait for a time, thawing who is due; ``False`` if the campaign's own time ends before it. Raises
@@ -113,9 +113,8 @@ class Campaign:
         return [(process["name"], process["role"]) for process in processes if process["role"] in self.roles]
 
     def _thaw(self, name: str) -> None:
-        self._frozen.pop(name)
-        with contextlib.suppress(NoSuchRun):
-            self._send(name, "SIGCONT")
+        self._send(name, "SIGCONT")
+        del self._frozen[name]
 
     def _send(self, name: str, signal: str) -> int | None:
         pid: int | None = ask(self.run, {"command": "signal", "process": name, "signal": signal, "by": "chaos"})["pid"]

@@ -37,7 +37,7 @@ def _roles(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, 
 @click.option("--freeze-every", callback=seconds, help="Mean time between freezes, e.g. 10s; SIGSTOP.")
 @click.option("--freeze-for", callback=seconds, default="1s", show_default=True, help="Time until SIGCONT.")
 @click.option("--roles", callback=_roles, default=",".join(ROLES), show_default=True, help="Who may be hit.")
-@click.option("--seed", default=0, show_default=True, help="Decides times and victims.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides times and victims.")
 @click.option("--for", "for_seconds", callback=seconds, help="End after this time.  [default: when the run ends]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @guarded

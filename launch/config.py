@@ -135,7 +135,8 @@ class LearnerConfig(Section):
 
 
 class ProcessesConfig(Section):
-    """How processes are run; none of it changes a bit of the result."""
+    """How processes are run; none of it changes a bit of the result, but for ``loss_after_s``, which has a say in when
+    an agent is absent (the commit log tells)."""
 
     transport: Literal["ipc", "tcp"] = Field("ipc", description="links between processes")
     address: str | list[str] | None = Field(

@@ -1,7 +1,8 @@
 """The book of endpoints and keys: who can be reached where, and who may speak to whom.
 
-Key pairs are made per launch and only ever live in memory; every process gets its own pair and its peers' public keys,
-nobody else's, so a process beyond kappa hops has neither an endpoint nor a key to speak with.
+Key pairs are made per book (one for a launch; a new one when the agents that take part change) and only ever live in
+memory; every process gets its own pair and its peers' public keys, nobody else's, so a process beyond kappa hops has
+neither an endpoint nor a key to speak with.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ def environment(parts: tuple[str, ...], directory: Path) -> dict[str, str]:
     ``directory`` is where the hook is written."""
     hook = f"from {__name__} import switch_off\nswitch_off()\n"
     (directory / "sitecustomize.py").write_text(hook, encoding="utf-8")
-    path = os.pathsep.join((str(directory), os.environ.get("PYTHONPATH", "")))
+    # An empty entry would mean the working directory.
+    path = os.pathsep.join(filter(None, (str(directory), os.environ.get("PYTHONPATH"))))
     return {**os.environ, VARIABLE: ",".join(parts), "PYTHONPATH": path}
 
 

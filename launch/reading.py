@@ -219,12 +219,13 @@ def _digests_once(run: RunDirectory) -> dict[str, Any]:
         commits = read_commits(log_path(run.path))[0]
         check_log(run, plan, len(commits))
         rounds = commits[-1][0] if commits else 0
-        committed = read_commit_record(commits[-1][1]) if commits else {}
         agents: dict[str, str] = {}
         for agent in range(plan.agents):
             # An absent agent has what it had when it left.
             at = last_file(process_directory(run.path, agent)) if agent in plan.absent else rounds
-            assert at is not None
+            if at is None:
+                raise FileNotFoundError
+            committed = read_commit_record(commits[at - 1][1]) if at else {}
             content = read_round_file(_round_file(run, agent, at), plan, agent, at)
             value = hashlib.sha256(content).digest()
             if committed.get(agent, value) != value:

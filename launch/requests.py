@@ -61,6 +61,7 @@ def _named(launcher: Launcher, name: str) -> Watched:
 
 def _kill(launcher: Launcher, watched: Watched) -> dict[str, Any]:
     """Kill a process and leave it down."""
+    watched.return_after = None
     if watched.state == "down":
         return {"process": watched.name, "pid": None}
     watched.hold, watched.start_at = True, None

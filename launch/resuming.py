@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from scalmarl.coordinator.commit_log import cut_commits, log_path, read_commits
-from scalmarl.launch.absence import absent_before
+from scalmarl.launch.absence import absent_before, forget_progress, left_with, took_part
 from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.config import resolve
 from scalmarl.launch.endpoint_book import remove_private_directory
@@ -125,16 +126,14 @@ def _check_files(run: RunDirectory, plan: Plan, committed: int) -> None:
 
 
 def archived_rounds(run: RunDirectory, plan: Plan) -> list[int]:
-    """The rounds that are in the archive of every process that took part in the round before, ascending."""
-    there = {
-        process: {int(path.stem) for path in (process_directory(run.path, process) / "archive").glob("*.round")}
-        for process in (*range(plan.agents), SIM)
-    }
-    committed = len(_commits(run))
+    """The rounds of the sim server's archive at whose start everybody's state is still there, ascending."""
+    rounds = took_part(run)
+    archive = process_directory(run.path, SIM) / "archive"
     return [
         round
-        for round in sorted(there[SIM])
-        if round <= committed and all(round in there[p] for p in there if p not in absent_before(run, plan, round))
+        for round in sorted(int(path.stem) for path in archive.glob("*.round"))
+        if round <= len(rounds)
+        and all(_file_of(run, rounds, process, round) is not None for process in (*range(plan.agents), SIM))
     ]
 
 
@@ -152,32 +151,38 @@ def _check_archive(run: RunDirectory, plan: Plan, round: int) -> None:
 
 
 def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
-    """Put every process back to the start of an archived round. Raises ``UserProblem`` before it changes anything."""
+    """Put every process back to the start of an archived round, under this plan. Raises ``UserProblem`` before it
+    changes anything. The commit log is cut last of all: a death before leaves a run that can only go back again."""
     everybody = (*range(plan.agents), SIM)
+    rounds = took_part(run)
     contents = {}
     for process in everybody:
-        at, path = _file_of(run, process, round)
+        found = _file_of(run, rounds, process, round)
+        assert found is not None  # the round is one of ``archived_rounds``
+        at, path = found
         try:
             contents[process] = at, path.read_bytes()
             read_round_file(path, plan, process, at)
         except DamagedFile as damage:
             raise TrainingFailed(str(damage), "choose an older archived round") from None
-    cut_commits(log_path(run.path), round)
     for process in everybody:
         directory = process_directory(run.path, process)
-        (directory / "progress.bin").unlink(missing_ok=True)
         at, content = contents[process]
         write_durably(round_path(directory, at), content)
         for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round")):
             if int(path.stem) > at or (path.parent == directory and int(path.stem) != at):
                 path.unlink()
+    forget_progress(run, plan)
     forget_after(run, round)
+    write_durably(run.plan, json.dumps(plan.to_data()).encode())
+    cut_commits(log_path(run.path), round)
     note_event(run, "back to round", rounds=round)
 
 
-def _file_of(run: RunDirectory, process: int, round: int) -> tuple[int, Path]:
-    """What a process had at the start of a round: its file of it, or, if it was absent, that with which it had left."""
+def _file_of(run: RunDirectory, rounds: Sequence[Collection[int]], process: int, round: int) -> tuple[int, Path] | None:
+    """What a process had at the start of a round, if it is still there: its file of that round, or, if it was absent
+    before, the one with which it had left or a copy of it."""
     directory = process_directory(run.path, process)
     files = {int(path.stem): path for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round"))}
-    at = max(number for number in files if number <= round)
-    return at, files[at]
+    at = max((n for n in files if left_with(rounds, process, round) <= n <= round), default=None)
+    return None if at is None else (at, files[at])

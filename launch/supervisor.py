@@ -1,7 +1,8 @@
 """The launcher's loop: start, watch, restart and stop the processes of one run, and answer the command line.
 
 One selector, no thread. It restarts processes and knows nothing of rounds beyond the coordinator's watermark: who
-recovers state is the process itself.
+recovers state is the process itself. Only under ``mask``, when the set of agents that take part changes, all end and
+their files are put in order (``launch.absence``).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from scalmarl.launch.stop_requests import StopRequests
 from scalmarl.launch.versions import versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.launch.watched import Watched
+from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.keys import COORDINATOR, process_name
 from scalmarl.protocol.plan import Plan
 
@@ -62,7 +64,6 @@ class Supervisor:
         told = (self._hear, self._died)
         self._crew = Crew(run, plan, settings, nursery, self._selector, self._private, told)
         self.watched = self._crew.watched
-        self._returning: dict[int, int] = {}
         self._committed = self._records.recorded - 1
         self._ready_s: float | None = None
         self._stop_reason: str | None = None
@@ -118,7 +119,7 @@ class Supervisor:
                 self._start(watched)
             self._watch_for_stall(watched, now)
             self._watch_for_wait(watched, now)
-        if self.plan.on_loss == "mask" and self._exit is None:
+        if self.plan.on_loss == "mask" and self._exit is None and self._stop_at is None:
             self._watch_for_absence(now)
         if self._exit is None and self._stop_at is not None:
             waited = now - self._stop_at
@@ -181,21 +182,27 @@ class Supervisor:
     # ---- absence ----
 
     def _watch_for_absence(self, now: float) -> None:
-        """Go on without agents that have been down for too long, while anybody is left, and with those that return
-        once a round is over. Not in the middle of hearing somebody: it ends every life."""
-        returning = {agent for agent, since in self._returning.items() if self._committed > since}
+        """Go on without agents that have been down for too long, while anybody is left and the first round is over, and
+        with those that return once a round is over. Not in the middle of hearing somebody: it ends every life."""
+        returning = {
+            agent
+            for agent in self.plan.absent
+            if (since := self.watched[agent].return_after) is not None and self._committed > since
+        }
         lost = {
             agent
             for agent in self.plan.present
             if self.watched[agent].state == "down" and now - (self.watched[agent].died_at or now) > self._loss_after_s
         }
-        if not lost < {*self.plan.present, *returning}:
+        if self._committed < 0 or not lost < {*self.plan.present, *returning}:
             lost = set()
         if lost or returning:
             for agent in returning:
-                del self._returning[agent]
                 self.watched[agent].hold = False
-            self._regroup({*self.plan.absent, *lost} - returning)
+            try:
+                self._regroup({*self.plan.absent, *lost} - returning)
+            except DamagedFile as damage:
+                self._exit = ("failed", Exit.TRAINING_FAILED, str(damage))
 
     def _regroup(self, absent: set[int]) -> None:
         """Everybody starts again from the first round that is not committed, under a plan with these agents absent."""
@@ -232,7 +239,7 @@ class Supervisor:
 
     def _restart_or_stop(self, watched: Watched, death: Death) -> None:
         delay = self._policy.delay(death)
-        can_be_missed = watched.process in self.plan.present and len(self.plan.present) > 1
+        can_be_missed = watched.process in self.plan.present and len(self.plan.present) > 1 and self._committed >= 0
         if delay is None and self.plan.on_loss == "mask" and can_be_missed:
             watched.hold, watched.state = True, "down"
             self.display.note(f"{self._policy.diagnosis(death)}; it is left down")
@@ -288,8 +295,9 @@ class Supervisor:
     def bring_back(self, watched: Watched) -> None:
         """Start a process that is down; kill one that runs first; take back an absent agent once the round is over."""
         if watched.process in self.plan.absent:
-            self._returning[watched.process] = self._committed
-            note_event(self.run_directory, "return", watched.name, round=self._committed + 2)
+            if watched.return_after is None:
+                watched.return_after = self._committed
+                note_event(self.run_directory, "return", watched.name, round=self._committed + 2)
             return
         watched.hold = False
         if watched.child is not None:

@@ -30,6 +30,7 @@ from scalmarl.protocol.keys import process_name
 
 LOOK_EVERY_S = 0.1
 ASK_AGAIN_S = 0.5
+END_WITHIN_S = 20.0
 Digests = dict[int, bytes]
 """process -> SHA-256 of its file."""
 
@@ -69,15 +70,18 @@ def segments(digests: list[Digests], agents: int) -> Iterator[tuple[int, tuple[i
 
 def again(run: RunDirectory, path: Path) -> RunDirectory:
     """A new run directory with the configuration of ``run`` and nothing of its fate: nobody absent, no round done, no
-    bad links, and no addresses or namespaces of its own, which may be gone."""
+    bad links, and no addresses or namespaces of its own, which may be gone. Raises ``UserProblem``."""
     plan = read_plan(run)
     elsewhere: dict[str, object] = {"links": [], "address": None, "namespace": None}
     config, origins = resolve(run.config, (), {})
     config = config.model_copy(update={"processes": config.processes.model_copy(update=elsewhere)})
     check_sockets(config.processes.transport, plan.agents)
+    for file in (run.origin, run.graph):
+        if not file.is_file():
+            raise TrainingFailed(f"{file} is not there", "put back a copy")
     second = create(path, "")
-    for name in ("origin", "graph"):
-        shutil.copy(getattr(run, name), getattr(second, name))
+    for file, copy in ((run.origin, second.origin), (run.graph, second.graph)):
+        shutil.copy(file, copy)
     second.config.write_text(to_toml(config, origins), encoding="utf-8")
     regroup(second, replace(plan, absent=()), ())
     return second
@@ -129,7 +133,8 @@ def run_segments(
 
 def _end(launcher: subprocess.Popen[bytes]) -> None:
     """At once: the second run is not needed any more."""
+    deadline = time.monotonic() + END_WITHIN_S
     while launcher.poll() is None:
-        launcher.send_signal(signal.SIGINT)
+        launcher.send_signal(signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             launcher.wait(ASK_AGAIN_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,10 @@ def verify(directory: Path, rounds: int | None, keep: Path | None, as_json: bool
     were absent (--on-loss mask) are left out in the same rounds.
     """
     require_linux()
+    if keep is not None and keep.exists():
+        raise UsageProblem(f"{keep} (--keep) exists already", "choose another --keep, or remove it")
+    # As after Ctrl-C, the second run ends and its directory goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(Exit.TERMINATED)))
     run = RunDirectory(directory)
     state = run.read_state()
     digests = committed_digests(run)

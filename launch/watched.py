@@ -21,7 +21,8 @@ def lives(directory: Path) -> list[int]:
 
 @dataclass
 class Watched:
-    """States: starting, running, restarting, down (held by ``kill``), exited."""
+    """States: starting, running, restarting, down (held by ``kill``, or absent), exited. ``return_after``: an absent
+    agent takes part again once a round after this one is committed."""
 
     process: int
     state: str = "starting"
@@ -37,6 +38,7 @@ class Watched:
     died_at: float | None = None
     hold: bool = False
     is_missed: bool = False
+    return_after: int | None = None
 
     @property
     def name(self) -> str:
@@ -53,7 +55,7 @@ class Watched:
         self.incarnation = max([self.incarnation, *lives(process_directory(run_directory, self.process))]) + 1
         self.state = "starting" if self.died_at is None else "restarting"
         self.start_at, self.beat, self.beat_at = None, {}, time.monotonic()
-        self.suspected, self.is_missed, self.error = False, False, ""
+        self.suspected, self.is_missed, self.error, self.return_after = False, False, "", None
 
     def is_absent(self) -> None:
         """The run goes on without it: it has no life until it returns."""

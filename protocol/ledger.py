@@ -9,7 +9,6 @@ such; it stands in a row of its own beside, so that what crossed the wire is tot
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes
 from scalmarl.protocol.keys import Key, Kind
@@ -154,11 +153,3 @@ def _links(plan: Plan, process: int) -> tuple[int, ...]:
 
 
 _TOTALS_WIDTH = (len(Kind) + 1) * len(COLUMNS)
-
-
-def as_rows(table: Table) -> list[dict[str, Any]]:
-    """A table as dictionaries, for JSON."""
-    return [
-        {"to": to, "kind": kind, **{column: getattr(count, column) for column in COLUMNS}}
-        for (to, kind), count in sorted(table.items())
-    ]

@@ -78,14 +78,8 @@ class RoundFiles:
         return digest
 
     def delete(self, round: int) -> None:
-        """Let go of a committed file: into the archive, which is thinned."""
-        archive = self.directory / "archive"
-        archive.mkdir(exist_ok=True)
-        path = round_path(self.directory, round)
-        os.replace(path, archive / path.name)
-        old = round - ARCHIVE_LAST
-        if old >= 0 and old % ARCHIVE_EVERY:
-            round_path(archive, old).unlink(missing_ok=True)
+        """Let go of a committed file."""
+        archive_file(self.directory, round)
 
     def _compare(self, path: Path, round: int, digest: bytes) -> None:
         try:
@@ -97,6 +91,17 @@ class RoundFiles:
                 f"{process_name(self._process)} wrote the file of round {round} again with other content; look for "
                 f"another torch, numpy, mujoco or thread count since the last start"
             )
+
+
+def archive_file(directory: Path, round: int) -> None:
+    """Move a file that is not needed any more into the archive, which is thinned."""
+    archive = directory / "archive"
+    archive.mkdir(exist_ok=True)
+    path = round_path(directory, round)
+    os.replace(path, archive / path.name)
+    old = round - ARCHIVE_LAST
+    if old >= 0 and old % ARCHIVE_EVERY:
+        round_path(archive, old).unlink(missing_ok=True)
 
 
 def frame_round_file(plan: Plan, process: int, round: int, content: bytes) -> tuple[bytes, ...]:

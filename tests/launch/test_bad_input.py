@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from scalmarl.launch.cli import main
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -105,3 +108,22 @@ def test_doctor_finds_this_machine_fit(scalmarl: Run) -> None:
     answer = scalmarl("doctor")
     assert answer.returncode == 0, answer.stdout
     assert "import torch" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("chaos", "--kill-every", "2s", "--seed", "-1"),
+        ("bench", "recovery", "--runs", "0"),
+        ("bench", "recovery", "--strikes", "20"),
+        ("bench", "machinery", "--rounds", "1"),
+        ("bench", "absence", "--agents", "1", "--missing", "0"),
+        ("verify", "nowhere", "--rounds", "0"),
+        ("verify", "nowhere", "--keep", "."),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_number_or_directory_is_told_before_anything_starts(command: tuple[str, ...]) -> None:
+    answer = CliRunner().invoke(main, command)
+    assert answer.exit_code == 2, answer.output
+    assert command[-2] in answer.output or "--agents" in answer.output

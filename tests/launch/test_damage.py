@@ -51,6 +51,9 @@ CASES: dict[str, tuple[Damage, tuple[str, ...], int, str, str]] = {
     "an unknown key in the configuration": (with_line("config.toml", "foo = 1"), MORE, 2, "foo", "--help-config"),
     "a plan without a task": (without_task, ("traffic", "--run", "{run}"), 3, "plan.json is damaged", "copy"),
     "no graph": (lambda run: (run / "graph.json").unlink(), ("traffic", "--run", "{run}"), 1, "graph.json", "copy"),
+    "no graph, to be verified": (
+        lambda run: (run / "graph.json").unlink(), ("verify", "{run}"), 1, "graph.json is not there", "copy",
+    ),
     "a state that is none": (
         lambda run: (run / "run.json").write_text("[]"), ("ps", "--run", "{run}"), 3, "run.json", "copy",
     ),

@@ -9,7 +9,7 @@ from scalmarl.coordinator.body import coordinator_body
 from scalmarl.protocol.codec import HEADER_BYTES
 from scalmarl.protocol.graph import colour_power, named_graph, neighbours_within
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
-from scalmarl.protocol.ledger import COLUMNS, CONTROL, Count, Ledger, Totals, as_rows, from_rows, predicted
+from scalmarl.protocol.ledger import COLUMNS, CONTROL, Count, Ledger, Totals, from_rows, predicted
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.simulator import Faults, MakeBody, Simulation
 from scalmarl.protocol.standins import HashLearner, HashWorld, toy_plan
@@ -183,7 +183,3 @@ def test_first_sendings_are_never_more_than_the_totals() -> None:
     first = from_rows(ledger.seal(0))[1, int(Kind.STATE)]
     total = totals.table()[1, int(Kind.STATE)]
     assert total.wire_bytes - first.wire_bytes == 2 * 96
-
-
-def test_rows_read_as_dictionaries() -> None:
-    assert as_rows({(1, 2): Count(1, 2, 3, 4)}) == [{"to": 1, "kind": 2, **dict(zip(COLUMNS, (1, 2, 3, 4)))}]
