@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from scalmarl.launch.run_directory import SCHEMA, RunDirectory, read_plan
 from scalmarl.launch.sim_tools import ask
 from scalmarl.launch.traffic import totals
 from scalmarl.protocol.keys import SIM, Kind
+from scalmarl.protocol.lifeline import end_with
 
 RAW_SECONDS = 1.5
 RUN_WITHIN_S = 300.0
@@ -69,7 +71,10 @@ def begun(path: Path, *words: str, env: dict[str, str] | None = None) -> Iterato
     """A command that runs the run directory ``path``, its words kept beside it; it is stopped at the end."""
     with path.with_suffix(".txt").open("wb") as said:
         started = time.time()
-        process = subprocess.Popen([sys.executable, "-m", "scalmarl", *words], stdout=said, stderr=said, env=env)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scalmarl", *words], stdout=said, stderr=said, env=env,
+            preexec_fn=partial(end_with, os.getpid()),
+        )  # fmt: skip
     try:
         yield Bench(RunDirectory(path), process, started)
     finally:

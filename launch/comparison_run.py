@@ -24,7 +24,7 @@ from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import read_plan
 from scalmarl.launch.stop_requests import StopRequests
 from scalmarl.protocol.errors import DamagedFile
-from scalmarl.protocol.lifeline import die_with_parent, release_stop_signals
+from scalmarl.protocol.lifeline import end_with
 
 TICK_S = 0.5
 LIVE_WITHIN_S = 30.0
@@ -184,7 +184,7 @@ class Sweep:
             # A session of its own: Ctrl-C reaches the cell once, by us.
             process = subprocess.Popen(
                 [sys.executable, "-m", "scalmarl", *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, env={**os.environ, **ONE_THREAD}, preexec_fn=lambda: _end_with(me),
+                start_new_session=True, env={**os.environ, **ONE_THREAD}, preexec_fn=lambda: end_with(me),
             )  # fmt: skip
         running = _Running(cell, process, os.pidfd_open(process.pid), time.monotonic(), committed)
         self._running.append(running)
@@ -260,9 +260,3 @@ def duration_words(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _end_with(parent: int) -> None:
-    """In a cell before it begins: when compare dies, end at the next commit; and let requests to stop through."""
-    die_with_parent(parent, signal.SIGINT)
-    release_stop_signals()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from scalmarl.launch.planning import Planned, write_plan
 from scalmarl.launch.run_directory import RunDirectory, create
 from scalmarl.launch.summary import banner
 from scalmarl.launch.voice import Patient, shell_words
-from scalmarl.protocol.lifeline import hold_stop_signals, release_stop_signals
+from scalmarl.protocol.lifeline import end_with, hold_stop_signals, release_stop_signals
 from scalmarl.protocol.task import TaskSpec
 
 DETACH_WITHIN_S = 60.0
@@ -78,12 +79,13 @@ def _supervisor(run: RunDirectory) -> list[str]:
     return [sys.executable, "-m", "scalmarl.launch", str(run.path)]
 
 
-def start_in_background(run: RunDirectory, lock: int) -> subprocess.Popen[bytes]:
-    """The supervisor of a prepared run as a process of its own session; its words go to ``launcher.log``."""
+def start_in_background(run: RunDirectory, lock: int, owned: bool = False) -> subprocess.Popen[bytes]:
+    """The supervisor of a prepared run as a process of its own session; its words go to ``launcher.log``. One that is
+    ``owned`` ends when this process dies."""
     with run.log.open("ab") as log:
         return subprocess.Popen(
             [*_supervisor(run), "--quiet"], pass_fds=(lock,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=partial(end_with, os.getpid()) if owned else None,
         )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def run_segments(
         plan = regroup(run, replace(read_plan(run), rounds=rounds), absent)
         lock = run.take_lock()
         run.write_state(first_state(plan.rounds, plan.config_hash))
-        launcher = start_in_background(run, lock)
+        launcher = start_in_background(run, lock, owned=True)
         os.close(lock)
         try:
             while launcher.poll() is None:

@@ -36,6 +36,13 @@ def die_with_parent(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
         os._exit(0)
 
 
+def end_with(parent: int) -> None:
+    """In a launch that a command runs for itself, before it begins: when the command dies, end at the next commit; and
+    let requests to stop through."""
+    die_with_parent(parent, signal.SIGINT)
+    release_stop_signals()
+
+
 def die_with_launcher() -> None:
     """The same, for the parent that the environment names; a process that was started by hand has none."""
     if LAUNCHER_VARIABLE in os.environ:
