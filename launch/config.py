@@ -24,7 +24,7 @@ SEEDS = 2**63
 """Every seed is smaller."""
 
 DEFAULT_ROUNDS = 100
-"""About three minutes on two cores with the other defaults."""
+"""Three to four minutes on two cores with the other defaults."""
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
