@@ -30,7 +30,8 @@ class Rollout:
         steps, copies, costs = plan.steps, plan.copies, plan.costs(me)
         self._plan, self._block, self._costs = plan, plan.task.block_sizes[me], costs
         sizes = [plan.task.block_sizes[agent] for agent in plan.neighbourhood(me)]
-        self._ends = np.cumsum(sizes).tolist()
+        ends = np.cumsum(sizes).tolist()
+        self._columns = [slice(start, end) for start, end in zip([0, *ends], ends)]
         self.inputs: FloatArray = np.zeros((steps + 1, copies, plan.input_width(me)), np.float32)
         self.unseen: BoolArray = np.zeros(plan.input_width(me), bool)
         self._leave_blank(plan, me, blank)
@@ -41,14 +42,14 @@ class Rollout:
         self.truncated: BoolArray = np.zeros((steps + 1, copies), bool)
 
     def _leave_blank(self, plan: Plan, me: int, blank: NDArray[np.float64]) -> None:
-        for agent, start, end in zip(plan.neighbourhood(me), [0, *self._ends], self._ends):
+        for agent, columns in zip(plan.neighbourhood(me), self._columns):
             if agent in plan.absent:
-                self.unseen[start:end] = True
+                self.unseen[columns] = True
         self.inputs[:, :, self.unseen] = blank[self.unseen].astype(np.float32)
         if plan.on_loss == "mask":
             presence = [other not in plan.absent for other in plan.neighbours[me]]
-            self.inputs[:, :, self._ends[-1] :] = np.array(presence, np.float32)
-            self.unseen[self._ends[-1] :] = True
+            self.inputs[:, :, self._columns[-1].stop :] = np.array(presence, np.float32)
+            self.unseen[self._columns[-1].stop :] = True
 
     def place(self, step: int) -> tuple[int, slice]:
         """The time t and the copies of a step."""
@@ -71,9 +72,9 @@ class Rollout:
         """Store s_{N_kappa} of a step, ``None`` for an absent agent's block; returns it, ``[E/G, D]``."""
         t, copies = self.place(step)
         here: FloatArray = self.inputs[t, copies]
-        for block, start, end in zip(blocks, [0, *self._ends], self._ends):
+        for block, columns in zip(blocks, self._columns):
             if block is not None:
-                here[:, start:end] = block
+                here[:, columns] = block
         return here
 
     @property

@@ -48,8 +48,9 @@ def last_file(directory: Path) -> int | None:
     return max((int(path.stem) for path in directory.glob("*.round")), default=None)
 
 
-def took_part(run: RunDirectory) -> list[Collection[int]]:
-    """Of every committed round, who took part in it, as the commit log says. Raises ``DamagedFile``."""
+def took_part(run: RunDirectory) -> list[dict[int, bytes]]:
+    """Of every committed round, who took part in it, with the digest of its file, as the commit log says. Raises
+    ``DamagedFile``."""
     return [read_commit_record(record) for _, record in read_commits(log_path(run.path))[0]]
 
 

@@ -18,7 +18,7 @@ from scalmarl.launch.places import check_places, places_of
 from scalmarl.launch.planning import check_sockets, check_widths
 from scalmarl.launch.records import forget_after, note_event, read_lines
 from scalmarl.launch.run_directory import RunDirectory, read_plan
-from scalmarl.launch.versions import versions
+from scalmarl.launch.versions import changed_versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.files import write_durably
@@ -98,14 +98,11 @@ def _with_rounds(run: RunDirectory, plan: Plan, rounds: int | None, committed: i
 
 
 def _check_versions(run: RunDirectory, state: dict[str, object]) -> None:
-    before, now = state.get("versions"), versions()
-    if isinstance(before, dict):
-        changed = [f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name) not in (None, now[name])]
-        if changed:
-            raise UsageProblem(
-                f"{run.path} was made with other versions ({', '.join(changed)}): its bits cannot be continued",
-                "install those versions again, or start a new run",
-            )
+    if changed := changed_versions(state):
+        raise UsageProblem(
+            f"{run.path} was made with other versions ({changed}): its bits cannot be continued",
+            "install those versions again, or start a new run",
+        )
 
 
 def _check_files(run: RunDirectory, plan: Plan, committed: int) -> None:

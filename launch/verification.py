@@ -17,9 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scalmarl.coordinator.body import read_commit_record
-from scalmarl.coordinator.commit_log import log_path, read_commits
-from scalmarl.launch.absence import regroup
+from scalmarl.launch.absence import regroup, took_part
 from scalmarl.launch.config import resolve, to_toml
 from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.planning import check_sockets
@@ -46,7 +44,7 @@ class Difference:
 def committed_digests(run: RunDirectory) -> list[Digests]:
     """Of every committed round, the digests of all that took part. Raises ``TrainingFailed``."""
     try:
-        return [read_commit_record(record) for _, record in read_commits(log_path(run.path))[0]]
+        return took_part(run)
     except DamagedFile as damage:
         raise TrainingFailed(str(damage).partition(";")[0], "put back a copy of the commit log") from None
 
@@ -62,7 +60,7 @@ def first_difference(one: list[Digests], other: list[Digests]) -> Difference | N
 
 def segments(digests: list[Digests], agents: int) -> Iterator[tuple[int, tuple[int, ...]]]:
     """``(up to which round, absent agents)``, one after the other: the rounds in which the same agents took part."""
-    absences = [tuple(agent for agent in range(agents) if agent not in took_part) for took_part in digests]
+    absences = [tuple(agent for agent in range(agents) if agent not in here) for here in digests]
     for round, absent in enumerate(absences):
         if round + 1 == len(absences) or absences[round + 1] != absent:
             yield round + 1, absent

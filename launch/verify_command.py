@@ -17,7 +17,7 @@ from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
 from scalmarl.launch.starting import require_linux
 from scalmarl.launch.verification import Difference, again, committed_digests, run_again
-from scalmarl.launch.versions import versions
+from scalmarl.launch.versions import changed_versions
 
 SAY_EVERY_S = 2.0
 
@@ -57,7 +57,7 @@ def verify(directory: Path, rounds: int | None, keep: Path | None, as_json: bool
             said = time.monotonic()
             click.echo(f"{equal} of {len(digests)} rounds are identical", err=True)
 
-    changed = _changed_versions(state)
+    changed = changed_versions(state)
     if changed and not as_json:
         click.echo(f"note: made with other versions ({changed}); equal bits are not promised", err=True)
     with tempfile.TemporaryDirectory(prefix="scalmarl-verify-") as scratch:
@@ -69,12 +69,6 @@ def verify(directory: Path, rounds: int | None, keep: Path | None, as_json: bool
     )
     if difference is not None:
         sys.exit(int(Exit.TRAINING_FAILED))
-
-
-def _changed_versions(state: dict[str, Any]) -> str:
-    before, now = state.get("versions") or {}, versions()
-    changed = [name for name in now if before.get(name, now[name]) != now[name]]
-    return ", ".join(f"{name} {before[name]} -> {now[name]}" for name in changed)
 
 
 def _document(digests: list[dict[int, bytes]], difference: Difference | None, changed: str) -> dict[str, Any]:

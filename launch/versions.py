@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from typing import Any
 
 _PACKAGES = ("scalmarl", "torch", "numpy", "mujoco", "pyzmq")
 
@@ -15,3 +16,12 @@ def versions() -> dict[str, str]:
         **{name: version(name) for name in _PACKAGES},
         "machine": platform.machine(),
     }
+
+
+def changed_versions(state: dict[str, Any]) -> str:
+    """What differs now from a run's state: ``torch 2.12.0 -> 2.13.0, ...``; '' where nothing does."""
+    before, now = state.get("versions"), versions()
+    if not isinstance(before, dict):
+        return ""
+    changed = [name for name in now if before.get(name) not in (None, now[name])]
+    return ", ".join(f"{name} {before[name]} -> {now[name]}" for name in changed)
