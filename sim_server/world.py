@@ -152,6 +152,11 @@ class World:
         sent: Value = self._sent[group][:, self._places[agent]]
         return sent
 
+    def told(self, group: int) -> Value:
+        """What ``observation`` is a part of: every agent's, side by side, agents ascending."""
+        sent: Value = self._sent[group]
+        return sent
+
     def _look(self, copies: slice) -> Floats:
         self.scene.refresh(copies)
         return self._observe(copies)
