@@ -9,6 +9,7 @@ import click
 
 from scalmarl.launch import bench as measure
 from scalmarl.launch import bench_absence as lost
+from scalmarl.launch import bench_baseline as single
 from scalmarl.launch import bench_recovery as faults
 from scalmarl.launch.report_problem import guarded
 
@@ -46,6 +47,44 @@ def _numbers(text: str, option: str) -> list[int]:
 def sampling(agents: int, kappa: int, copies: str, pairs: int, as_json: bool) -> None:
     """Steps/s while sampling over the raw physics batch, median of interleaved pairs."""
     _print(measure.sampling(agents, kappa, _numbers(copies, "--envs"), pairs), as_json)
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--envs", "copies", default="32,256", show_default=True, help="Copies to try, comma-separated.")
+@click.option("--rounds", type=click.IntRange(min=2), default=5, show_default=True, help="Rounds of either side.")
+@click.option("--pairs", type=click.IntRange(min=1), default=3, show_default=True, help="Interleaved pairs.")
+@json_option
+@guarded
+def price(agents: int, kappa: int, copies: str, rounds: int, pairs: int, as_json: bool) -> None:
+    """The price of processes: steps/s while sampling over a single process with no message."""
+    result = single.price(agents, kappa, _numbers(copies, "--envs"), rounds, pairs, _say(as_json))
+    if as_json:
+        click.echo(json.dumps(result))
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--envs", "copies", type=click.IntRange(min=1), default=32, show_default=True, help="Copies, both sides.")
+@click.option("--steps", type=click.IntRange(min=1), default=128, show_default=True, help="Steps of each per round.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that step its copies.  [default: one per copy]")
+@click.option(
+    "--torch-threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of its updates."
+)
+@click.option("--rounds", type=click.IntRange(min=2), default=4, show_default=True, help="Rounds of either side.")
+@click.option("--pairs", type=click.IntRange(min=1), default=3, show_default=True, help="Interleaved pairs.")
+@json_option
+@guarded
+def loop(
+    agents: int, kappa: int, copies: int, steps: int, workers: int | None, torch_threads: int, rounds: int, pairs: int,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """The whole training loop over a MAPPO-L in a single process with forked workers, as the field has it."""
+    result = single.loop(agents, kappa, copies, steps, workers or copies, torch_threads, rounds, pairs, _say(as_json))
+    if as_json:
+        click.echo(json.dumps(result))
 
 
 @bench.command()

@@ -1,4 +1,4 @@
-"""``python -m scalmarl.launch.mappo_l_loop WORKERS TORCH_THREADS ROUNDS < PLAN_JSON``: rounds of the centralised MAPPO-L.
+"""``python -m scalmarl.launch.mappo_l_loop WORKERS TORCH_THREADS ROUNDS < PLAN_JSON``: the centralised MAPPO-L.
 
 One process holds all agents, as the field has it; worlds are forked and asked through pipes. Prints what every round
 took, as JSON (``agents.centralised.trainer.Took``); making the worlds is not counted.

@@ -93,9 +93,7 @@ class ForkedWorlds:
                 process.join()
 
 
-def _serve(
-    end: Connection, foreign: list[Connection], parent: int, spec: TaskSpec, copies: int, seed: int
-) -> None:
+def _serve(end: Connection, foreign: list[Connection], parent: int, spec: TaskSpec, copies: int, seed: int) -> None:
     """A worker's life: one answer to every action, until nobody holds the other end."""
     die_with_parent(parent)
     # Ctrl-C reaches the whole group; the parent decides.

@@ -30,9 +30,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Shared:
-    """What a round gave every agent alike. ``inputs`` ``[T+1, E, D]``: the joint observation, normalised; ``terminated``
-    and ``truncated`` ``[T+1, E]``: flags that came with observation t. A sample whose observation is flagged is a reset
-    (next-step), hence not valid."""
+    """What a round gave every agent alike.
+
+    ``inputs`` ``[T+1, E, D]``: the joint observation, normalised; ``terminated`` and ``truncated`` ``[T+1, E]``: flags
+    that came with observation t. A sample whose observation is flagged is a reset (next-step), hence not valid.
+    """
 
     inputs: Tensor
     terminated: NDArray[np.bool_]
@@ -113,7 +115,7 @@ class CentralAgent:
                 if epoch < settings.critic_epochs:
                     self._regress(seen, targets[:, rows], weight, count)
         with torch.no_grad():
-            new = log_prob(*self.policy(inputs), actions)
+            new = self._log_prob(inputs, actions)
         return factor * ((new - old) * weights).exp()
 
     def _estimate(self, shared: Shared, signals: Sequence[Array]) -> tuple[list[Array], Tensor]:
@@ -129,12 +131,16 @@ class CentralAgent:
             targets.append(((returns - scale.mean) / scale.std).astype(np.float32).reshape(-1))
         return advantages, torch.from_numpy(np.stack(targets))
 
+    def _log_prob(self, inputs: Tensor, actions: Tensor) -> Tensor:
+        mean, std = self.policy(inputs)
+        return log_prob(mean, std, actions)
+
     def _climb(
         self, inputs: Tensor, actions: Tensor, old: Tensor, mixed: Tensor, weight: Tensor, count: Tensor
     ) -> Tensor:
         """One clipped step of the policy; returns the ratios that it started from."""
         clip = self._settings.clip
-        ratio = (log_prob(*self.policy(inputs), actions) - old).exp()
+        ratio = (self._log_prob(inputs, actions) - old).exp()
         gain = torch.minimum(ratio * mixed, ratio.clamp(1.0 - clip, 1.0 + clip) * mixed)
         self._descend(-(gain * weight).sum() / count, self.policy, self._policy_adam)
         return ratio.detach()

@@ -91,9 +91,7 @@ class CentralisedTrainer:
     def _update(self, shared: Shared) -> None:
         """Sequentially, in random order, with the product of the predecessors' ratios."""
         factor = torch.ones(self._plan.samples)
-        rewards, costs = (
-            self._told[1:][:, :, columns].astype(np.float64) for columns in (self._rewards, self._costs)
-        )
+        rewards, costs = (self._told[1:][:, :, columns].astype(np.float64) for columns in (self._rewards, self._costs))
         for me in torch.randperm(self._plan.agents, generator=self._generator).tolist():
             factor = self.agents[me].learn(shared, rewards[:, :, me], costs[:, :, me], factor)
         self._inputs = self._inputs.merged(self._told[:-1][:, :, self._blocks])
