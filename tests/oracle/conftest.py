@@ -190,6 +190,11 @@ def make_plan() -> Callable[..., Plan]:
 
 
 @pytest.fixture(scope="session")
+def small_world() -> type[SmallWorld]:
+    return SmallWorld
+
+
+@pytest.fixture(scope="session")
 def begin() -> Callable[..., Played]:
     return start
 
