@@ -75,7 +75,7 @@ def told(plan: Plan) -> bytes:
 
 
 def test_a_tool_that_takes_too_long_is_ended() -> None:
-    with pytest.raises(TimedOut, match="not through after 0.3 s"):
+    with pytest.raises(TimedOut, match="not through after"):
         ask("sampling_loop", "1000000", about=told(small_plan()), folder="launch", within_s=0.3)
 
 
