@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_launcher_killed_in_regroups_and_while_going_back(
         if launch.process.poll() is None:
             launch.process.kill()
         launch.process.wait()
-    launch = start("interrupted", str(path), command=("resume",))
+    launch = start("interrupted", str(path), command=("resume",), plant=[])
     launch.wait_for_round(len(launch.commits()) + 2)
     stop(launch)
     tell(campaign, launch, "regroup")
@@ -117,5 +118,5 @@ def go_back(launch: Any, start: Any, campaign: Any, stop: Callable[[Any], None])
 def tell(campaign: Any, launch: Any, work: str) -> None:
     died = [line for line in launch.journal() if line.get("died_in") == work]
     assert died, "no launcher died where it should"
-    campaign.say(f"{len(died)} deaths in {work}, at steps {[line['step'] for line in died]}")
-    campaign.say("the last at", died[-1]["at"], died[-1]["path"])
+    places = ", ".join(f"{line['step']} ({line['at']} {Path(line['path']).name})" for line in died)
+    campaign.say(f"{len(died)} deaths in {work}, at steps {places}")
