@@ -32,7 +32,7 @@ class Regression:
         """``minibatches[epoch]`` are index tensors; yields after each."""
         for epoch in minibatches:
             for rows in epoch:
-                seen, weight = self.inputs[rows], self.weights[rows]
+                seen, weight = self.inputs.index_select(0, rows), self.weights[rows]
                 for index, (critic, optimiser) in enumerate(zip(critics, optimisers)):
                     error = huber(critic(seen).squeeze(-1), self.targets[index, rows])
                     loss = (error * weight).sum() / weight.sum().clamp(min=1.0)

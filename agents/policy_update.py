@@ -190,7 +190,7 @@ class ClippedTurn(PolicyTurn):
         if not weights.any():
             # Adam would go on by its moments, unseen by any measure of the step.
             return
-        mean, std = self._policy(batch.inputs[rows])
+        mean, std = self._policy(batch.inputs.index_select(0, rows))
         ratio = (log_prob(mean, std, batch.actions[rows]) - self._old_log_prob[rows]).exp()
         gain = torch.minimum(ratio * advantage[rows], ratio.clamp(1.0 - clip, 1.0 + clip) * advantage[rows])
         loss = -(gain * weights).sum() / weights.sum().clamp(min=1.0)

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Self
 
 from scalmarl.launch.places import inside_namespace
 from scalmarl.protocol.lifeline import hold_stop_signals, release_stop_signals
@@ -43,9 +44,9 @@ def why_not() -> str | None:
         return "there is no 'ip' command (iproute2)"
     name = f"{_tag()}-try"
     try:
-        _ip("netns", "add", name)
-        _ip("-n", name, "link", "add", "end0", "type", "veth", "peer", "name", "end1")
-        _ip("-n", name, "rule", "add", "from", "192.0.2.1", "to", "192.0.2.2", "blackhole")
+        ip("netns", "add", name)
+        ip("-n", name, "link", "add", "end0", "type", "veth", "peer", "name", "end1")
+        ip("-n", name, "rule", "add", "from", "192.0.2.1", "to", "192.0.2.2", "blackhole")
     except (OSError, subprocess.SubprocessError) as error:
         return f"this machine has no network namespaces with cables and rules ({getattr(error, 'stderr', error)})"
     finally:
@@ -58,14 +59,20 @@ def _tag() -> str:
     return f"scalmarl-{os.getpid()}-{secrets.token_hex(2)}"
 
 
-def _ip(*words: str) -> None:
+def namespaces_of(pid: int) -> set[str]:
+    """The namespaces that a process has made for its networks and not taken away."""
+    return {path.name for path in NAMESPACES.glob(f"scalmarl-{pid}-*")}
+
+
+def ip(*words: str) -> None:
+    """Run iproute2's command; raises ``CalledProcessError`` with what it said."""
     subprocess.run(("ip", *words), check=True, capture_output=True, text=True, timeout=_IP_WITHIN_S)
 
 
 def _remove(name: str) -> None:
     if (NAMESPACES / name).exists():
         with contextlib.suppress(subprocess.SubprocessError):
-            _ip("netns", "del", name)
+            ip("netns", "del", name)
 
 
 class Network:
@@ -91,12 +98,14 @@ class Network:
         """The name of a namespace."""
         return self.namespace_template.replace("{number}", str(number))
 
-    def __enter__(self) -> Network:
+    def settings(self) -> list[str]:
+        """What puts a launch's processes on this network."""
+        values = {"transport": "tcp", "address": self.address_template, "namespace": self.namespace_template}
+        return [word for key, value in values.items() for word in ("--set", f"processes.{key}={value}")]
+
+    def __enter__(self) -> Self:
         try:
-            self._make(self.router)
-            inside_namespace(self.router, lambda: _set("ipv4/ip_forward", "1"))
-            for number in range(1, self.size + 1):
-                self._connect(number)
+            self.build()
         except BaseException:
             self.remove()
             raise
@@ -107,40 +116,52 @@ class Network:
     ) -> None:
         self.remove()
 
-    def _make(self, name: str) -> None:
-        _ip("netns", "add", name)
+    def build(self) -> None:
+        """Make the router, and every namespace with its way there."""
+        self.make(self.router)
+        inside_namespace(self.router, lambda: _set("ipv4/ip_forward", "1"))
+        for number in range(1, self.size + 1):
+            self._connect(number)
+
+    def make(self, name: str) -> None:
+        """A namespace without any way out."""
+        ip("netns", "add", name)
         # One protocol, so that one rule covers all that two processes could say.
         inside_namespace(name, lambda: _set("ipv6/conf/all/disable_ipv6", "1"))
-        _ip("-n", name, "link", "set", "lo", "up")
+        ip("-n", name, "link", "set", "lo", "up")
 
     def _connect(self, number: int) -> None:
         name, cable, gateway = self.namespace(number), f"cable{number}", f"10.77.{number}.1"
-        self._make(name)
-        _ip("-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", cable, "netns", self.router)
-        _ip("-n", name, "address", "add", f"{self.address(number)}/30", "dev", "eth0")
-        _ip("-n", name, "link", "set", "eth0", "up")
-        _ip("-n", self.router, "address", "add", f"{gateway}/30", "dev", cable)
-        _ip("-n", self.router, "link", "set", cable, "up")
-        _ip("-n", name, "route", "add", "default", "via", gateway)
+        self.make(name)
+        ip("-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", cable, "netns", self.router)
+        ip("-n", name, "address", "add", f"{self.address(number)}/30", "dev", "eth0")
+        ip("-n", name, "link", "set", "eth0", "up")
+        ip("-n", self.router, "address", "add", f"{gateway}/30", "dev", cable)
+        ip("-n", self.router, "link", "set", cable, "up")
+        ip("-n", name, "route", "add", "default", "via", gateway)
 
     def forbid(self, one: int, other: int) -> None:
         """Drop every packet between two namespaces, in both directions and without an answer."""
         for source, destination in ((one, other), (other, one)):
             ends = ("from", self.address(source), "to", self.address(destination))
-            _ip("-n", self.router, "rule", "add", *ends, "blackhole")
+            ip("-n", self.router, "rule", "add", *ends, "blackhole")
 
     def plug(self, number: int, is_in: bool) -> None:
         """Pull a namespace's cable out of the router, or put it back."""
-        _ip("-n", self.router, "link", "set", f"cable{number}", "up" if is_in else "down")
+        ip("-n", self.router, "link", "set", f"cable{number}", "up" if is_in else "down")
 
     def remove(self) -> None:
         """Take everything away; a request to stop waits until it is done."""
         hold_stop_signals()
         try:
-            for name in (*map(self.namespace, range(1, self.size + 1)), self.router):
-                _remove(name)
+            self.take_down()
         finally:
             release_stop_signals()
+
+    def take_down(self) -> None:
+        """Delete the namespaces, and with them what is in them."""
+        for name in (*map(self.namespace, range(1, self.size + 1)), self.router):
+            _remove(name)
 
 
 def _set(setting: str, value: str) -> None:

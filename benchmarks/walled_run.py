@@ -79,13 +79,6 @@ class Wall:
         one, other = (self.network.address(self.number(process)) for process in ends)
         return [(one, other), (other, one)]
 
-    def settings(self) -> list[str]:
-        """What puts a launch's processes on this network."""
-        values = {
-            "transport": "tcp", "address": self.network.address_template, "namespace": self.network.namespace_template,
-        }  # fmt: skip
-        return [word for key, value in values.items() for word in ("--set", f"processes.{key}={value}")]
-
     def rows(self, counts: Counts) -> list[Document]:
         """The table: one row per pair, both directions together."""
         return [
@@ -148,7 +141,7 @@ Disturbance = Callable[[Launch, Wall], Document]
 def walled(wall: Wall, size: Size, path: Path, disturb: Disturbance | None = None) -> Document:
     """A run on the wall's network to its end, disturbed on the way: digest, restarts, and the table of its packets."""
     wall.counter.take()
-    with Launch(path, [*size.arguments(), *wall.settings()]) as launch:
+    with Launch(path, [*size.arguments(), *wall.network.settings()]) as launch:
         told = disturb(launch, wall) if disturb else {}
         digest = launch.finish()
         restarts = launch.restarts()
@@ -169,7 +162,7 @@ def overreaching(wall: Wall, size: Size, path: Path) -> Document:
     """A run that needs one hop more than the wall lets through: it must try, be dropped, and get nowhere."""
     wall.counter.take()
     forbidden = [way for ends in wall.pairs() if not wall.allows(ends) for way in wall.ways(ends)]
-    with Launch(path, [*replace(size, kappa=size.kappa + 1).arguments(), *wall.settings()]) as launch:
+    with Launch(path, [*replace(size, kappa=size.kappa + 1).arguments(), *wall.network.settings()]) as launch:
         launch.wait_until(lambda: any(wall.counter.peek(way) for way in forbidden), "packets to a forbidden agent")
         with contextlib.suppress(subprocess.TimeoutExpired):
             launch.process.wait(BLOCKED_FOR_S)

@@ -15,7 +15,7 @@ from pathlib import Path
 from scalmarl.coordinator.body import read_commit_record
 from scalmarl.coordinator.commit_log import log_path, read_commits
 from scalmarl.launch.run_directory import RunDirectory
-from scalmarl.protocol.files import write_durably
+from scalmarl.protocol.files import remove_leftovers, write_durably
 from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import (
@@ -25,12 +25,16 @@ from scalmarl.protocol.round_files import (
     read_round_file,
     round_path,
     row_path,
+    sync_round_files,
 )
 
 
 def regroup(run: RunDirectory, plan: Plan, absent: Collection[int]) -> Plan:
     """The plan from the first round that is not committed on, with these agents ``absent``; files and ``plan.json`` are
-    made ready for it. No process of the run may live. Raises ``DamagedFile``."""
+    made ready for it. No process of the run may live. Raises ``DamagedFile``.
+
+    ``plan.json`` is written last of all, when the files are durable: a death before leaves a run that goes on under the
+    old plan, from the same round."""
     committed = len(read_commits(log_path(run.path))[0])
     new = replace(plan, absent=tuple(sorted(absent)))
     for process in (*range(plan.agents), SIM):
@@ -38,6 +42,7 @@ def regroup(run: RunDirectory, plan: Plan, absent: Collection[int]) -> Plan:
         _keep_one_file(directory, committed)
         if process in plan.absent and process not in new.absent:
             _come_back(directory, plan, process, committed)
+        sync_round_files(directory)
     forget_progress(run, plan)
     write_durably(run.plan, json.dumps(new.to_data()).encode())
     return new
@@ -77,6 +82,7 @@ def forget_progress(run: RunDirectory, plan: Plan) -> None:
 def _keep_one_file(directory: Path, committed: int) -> None:
     """The newest file that holds: nobody may find what was computed of the next round, or begin a round that is
     committed a second time, under another plan."""
+    remove_leftovers(directory)
     rounds = sorted(int(path.stem) for path in directory.glob("*.round"))
     for round in (round for round in rounds if round > committed):
         row_path(directory, round - 1).unlink(missing_ok=True)

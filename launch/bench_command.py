@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,8 +12,12 @@ import click
 from scalmarl.launch import bench as measure
 from scalmarl.launch import bench_absence as lost
 from scalmarl.launch import bench_baseline as single
+from scalmarl.launch import bench_busy as cores
+from scalmarl.launch import bench_ratios as guard
 from scalmarl.launch import bench_recovery as faults
+from scalmarl.launch.errors import Exit
 from scalmarl.launch.report_problem import guarded
+from scalmarl.launch.run_directory import SCHEMA
 
 agents_option = click.option("--agents", default=8, show_default=True, help="Number of agents.")
 kappa_option = click.option("--kappa", default=2, show_default=True, help="Radius of a neighbourhood, hops.")
@@ -162,6 +168,18 @@ def _say(as_json: bool) -> measure.Say:
 
 
 @bench.command()
+@agents_option
+@kappa_option
+@click.option("--rounds", type=click.IntRange(min=1), default=10, show_default=True, help="Rounds of every launch.")
+@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="Launches.")
+@json_option
+@guarded
+def busy(agents: int, kappa: int, rounds: int, runs: int, as_json: bool) -> None:
+    """Share of a round's wall time in which the cores do the run's work."""
+    _print(cores.busy(agents, kappa, rounds, runs), as_json)
+
+
+@bench.command()
 @click.option("--copies", default=32, show_default=True, help="Copies of each world.")
 @click.option("--threads", default="1,2", show_default=True, help="Numbers of physics threads, comma-separated.")
 @click.option("--pairs", default=5, show_default=True, help="Interleaved pairs per task.")
@@ -181,3 +199,24 @@ def worlds(copies: int, threads: str, pairs: int, tasks: tuple[str, ...], as_jso
 def memory(agents: int, kappa: int, as_json: bool) -> None:
     """Proportional memory of every process."""
     _print(measure.memory(agents, kappa), as_json)
+
+
+@bench.command()
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+@guarded
+def compare(context: click.Context, before: Path, after: Path, as_json: bool) -> None:
+    """What got slower between two documents of ratios (`scalmarl bench ratios --json`), with its noise.
+
+    Exit code 1 if a figure is worse: if every measurement of AFTER is worse than every one of BEFORE, and the median by
+    2 % or more.
+    """
+    changes = guard.compare(guard.read_figures(before), guard.read_figures(after))
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, "changes": [asdict(change) for change in changes]}))
+    else:
+        click.echo("\n".join(guard.change_text(change) for change in changes))
+    if any(change.verdict == "worse" for change in changes):
+        context.exit(int(Exit.TRAINING_FAILED))

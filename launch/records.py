@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.files import append_durably, write_durably
-from scalmarl.protocol.keys import SIM
+from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.ledger import COLUMNS
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import process_directory, row_path
@@ -62,6 +63,10 @@ class RoundRecords:
             _cut_torn_line(path)
         self._next = {path: next_round(path) for path in (run.metrics, run.traffic)}
         self.recorded = min(self._next.values())
+        for round, row in _rows(run, plan):
+            if round < self.recorded:
+                # The launcher before died between its lines and this.
+                row.unlink()
         self._clock = time.monotonic()
 
     def catch_up(self, committed: int) -> list[dict[str, Any]]:
@@ -143,13 +148,23 @@ def metrics_line(
 AGENT_FIGURES = ("explained_variance", "clip_fraction", "policy_std", "epochs")
 
 
-def forget_after(run: RunDirectory, rounds: int) -> None:
-    """Keep the lines of rounds before ``rounds`` only."""
+def forget_after(run: RunDirectory, plan: Plan, rounds: int) -> None:
+    """Keep the lines and rows of rounds before ``rounds`` only."""
+    for round, row in _rows(run, plan):
+        if round >= rounds:
+            row.unlink()
     for path in (run.metrics, run.traffic):
         lines = read_lines(path)
         kept = [line for line in lines if line["round"] < rounds]
         if len(kept) < len(lines):
             write_durably(path, b"".join(json.dumps(line).encode() + b"\n" for line in kept))
+
+
+def _rows(run: RunDirectory, plan: Plan) -> Iterator[tuple[int, Path]]:
+    """Every row that no line has taken in yet, of whomever, with its round."""
+    for process in (*range(plan.agents), SIM, COORDINATOR):
+        for path in process_directory(run.path, process).glob("*.json"):
+            yield int(path.stem) - 1, path
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -21,11 +21,11 @@ from scalmarl.launch.run_directory import RunDirectory, read_plan
 from scalmarl.launch.versions import changed_versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.errors import DamagedFile
-from scalmarl.protocol.files import write_durably
+from scalmarl.protocol.files import remove_leftovers, write_durably
 from scalmarl.protocol.keys import COORDINATOR, SIM, process_name
 from scalmarl.protocol.lifeline import hold_stop_signals, release_stop_signals
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
+from scalmarl.protocol.round_files import process_directory, read_round_file, round_path, sync_round_files
 
 
 def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> int:
@@ -53,6 +53,7 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
         else:
             plan = replace(plan, absent=absent_before(run, plan, from_round))
             go_back(run, plan, from_round)
+        _remove_leftovers(run, plan)
         write_durably(run.plan, json.dumps(plan.to_data()).encode())
         remove_private_directory(state["control"])
         again = {"state": "running", "reason": "", "rounds": plan.rounds, "processes": [], "control": ""}
@@ -62,6 +63,12 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
         os.close(lock)
         raise
     return lock
+
+
+def _remove_leftovers(run: RunDirectory, plan: Plan) -> None:
+    """Of a launcher that was killed while it wrote, also in the directory of an agent that does not start."""
+    for directory in (run.path, *(process_directory(run.path, process) for process in range(plan.agents))):
+        remove_leftovers(directory)
 
 
 def check_log(run: RunDirectory, plan: Plan, committed: int) -> None:
@@ -169,8 +176,9 @@ def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
         for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round")):
             if int(path.stem) > at or (path.parent == directory and int(path.stem) != at):
                 path.unlink()
+        sync_round_files(directory)
     forget_progress(run, plan)
-    forget_after(run, round)
+    forget_after(run, plan, round)
     write_durably(run.plan, json.dumps(plan.to_data()).encode())
     cut_commits(log_path(run.path), round)
     note_event(run, "back to round", rounds=round)

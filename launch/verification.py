@@ -125,8 +125,14 @@ def run_segments(
             state = run.read_state()
             raise TrainingFailed(
                 f"the run ended after {committed} of {rounds} rounds: {state.get('reason') or state['state']}",
-                f"its words are in {run.log} while it is kept",
+                f"its last words: {_last_words(run)}",
             )
+
+
+def _last_words(run: RunDirectory) -> str:
+    """Of the launcher's log, which may be gone when they are read."""
+    lines = run.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if run.log.is_file() else []
+    return " / ".join(lines[-3:]) or "none"
 
 
 def _end(launcher: subprocess.Popen[bytes]) -> None:

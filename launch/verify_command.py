@@ -50,11 +50,12 @@ def verify(directory: Path, rounds: int | None, keep: Path | None, as_json: bool
         raise UsageProblem(f"{run.path} has not committed a round", "there is nothing to verify yet")
     digests = digests[:rounds]
     began = said = time.monotonic()
+    told = 0
 
     def progress(equal: int) -> None:
-        nonlocal said
-        if not as_json and time.monotonic() - said > SAY_EVERY_S:
-            said = time.monotonic()
+        nonlocal said, told
+        if not as_json and equal > told and time.monotonic() - said > SAY_EVERY_S:
+            said, told = time.monotonic(), equal
             click.echo(f"{equal} of {len(digests)} rounds are identical", err=True)
 
     changed = changed_versions(state)

@@ -17,7 +17,7 @@ from typing import Any
 import msgpack
 
 from scalmarl.protocol.errors import DamagedFile, DeterminismLost
-from scalmarl.protocol.files import remove_leftovers, write_durably
+from scalmarl.protocol.files import remove_leftovers, sync_directory, write_durably
 from scalmarl.protocol.keys import Role, process_name, role_of
 from scalmarl.protocol.plan import Plan
 
@@ -97,11 +97,19 @@ def archive_file(directory: Path, round: int) -> None:
     """Move a file that is not needed any more into the archive, which is thinned."""
     archive = directory / "archive"
     archive.mkdir(exist_ok=True)
-    path = round_path(directory, round)
-    os.replace(path, archive / path.name)
     old = round - ARCHIVE_LAST
     if old >= 0 and old % ARCHIVE_EVERY:
+        # Before the move: a death in between leaves a file that is moved again, and with it this is done again.
         round_path(archive, old).unlink(missing_ok=True)
+    path = round_path(directory, round)
+    os.replace(path, archive / path.name)
+
+
+def sync_round_files(directory: Path) -> None:
+    """Make durable what was moved and removed of a process's files; a move first where it arrives, so none is lost."""
+    for place in (directory / "archive", directory):
+        if place.exists():
+            sync_directory(place)
 
 
 def frame_round_file(plan: Plan, process: int, round: int, content: bytes) -> tuple[bytes, ...]:

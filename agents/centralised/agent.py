@@ -2,8 +2,7 @@
 
 Written from the equations (Gu et al. 2021, "Multi-agent constrained policy optimisation", section on MAPPO-Lagrangian)
 in the order of the published code: in every minibatch a clipped step of the policy, a step of the multiplier, a step of
-either critic. Left out is what would only make it slower: entropy, clipped value losses, layer normalisation. The
-networks are those of ``agents.networks``, so both sides of the measurement train the same ones.
+either critic. Left out is what would only make it slower: entropy, clipped value losses, layer normalisation.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scalmarl.agents.advantages import gae, standardise
-from scalmarl.agents.critics import huber
+from scalmarl.agents.centralised.networks import Policy, critic
+from scalmarl.agents.critics import HUBER_DELTA
 from scalmarl.agents.learner_state import ADAM_EPSILON
 from scalmarl.agents.multiplier import cost_estimate
-from scalmarl.agents.networks import VALUE_GAIN, GaussianPolicy, log_prob, perceptron
 from scalmarl.agents.normaliser import ValueNormaliser
 from scalmarl.agents.settings import LearnerSettings
 from scalmarl.protocol.plan import Plan
@@ -59,10 +58,8 @@ class CentralAgent:
         width, self._settings = sum(plan.task.block_sizes), settings
         self._limit, self._horizon = plan.task.cost_limits[me][0], plan.task.horizon
         self._generator = generator
-        self.policy = GaussianPolicy(
-            width, settings.hidden, plan.task.action_sizes[me], settings.initial_std, generator
-        )
-        self.critics = [perceptron(width, settings.hidden, 1, VALUE_GAIN, generator) for _ in range(2)]
+        self.policy = Policy(width, settings.hidden, plan.task.action_sizes[me], settings.initial_std, generator)
+        self.critics = [critic(width, settings.hidden, generator) for _ in range(2)]
         self._policy_adam = _adam(self.policy, settings.policy_lr)
         self._critic_adams = [_adam(critic, settings.critic_lr) for critic in self.critics]
         self._scales = [ValueNormaliser(std_floor=settings.value_std_floor) for _ in self.critics]
@@ -76,18 +73,17 @@ class CentralAgent:
     @torch.no_grad()
     def act(self, t: int, inputs: Tensor) -> NDArray[np.float32]:
         """Actions ``[E, A]`` for inputs ``[E, D]``; what the update will need is kept."""
-        mean, std = self.policy(inputs)
-        action = mean + std * torch.randn(mean.shape, generator=self._generator)
-        self.actions[t], self.log_probs[t] = action, log_prob(mean, std, action)
+        actions, self.log_probs[t] = self.policy.sample(inputs, self._generator)
+        self.actions[t] = actions
         self.look(t, inputs)
-        acted: NDArray[np.float32] = action.numpy()
+        acted: NDArray[np.float32] = actions.numpy()
         return acted
 
     @torch.no_grad()
     def look(self, t: int, inputs: Tensor) -> None:
         """Values of a step, as the critics give them: in units of their normalisers."""
-        for index, critic in enumerate(self.critics):
-            self.values[index, t] = critic(inputs).squeeze(-1)
+        for index, network in enumerate(self.critics):
+            self.values[index, t] = network(inputs).squeeze(-1)
 
     # ---- the update ----
 
@@ -115,7 +111,7 @@ class CentralAgent:
                 if epoch < settings.critic_epochs:
                     self._regress(seen, targets[:, rows], weight, count)
         with torch.no_grad():
-            new = self._log_prob(inputs, actions)
+            new = self.policy.log_prob(inputs, actions)
         return factor * ((new - old) * weights).exp()
 
     def _estimate(self, shared: Shared, signals: Sequence[Array]) -> tuple[list[Array], Tensor]:
@@ -131,16 +127,12 @@ class CentralAgent:
             targets.append(((returns - scale.mean) / scale.std).astype(np.float32).reshape(-1))
         return advantages, torch.from_numpy(np.stack(targets))
 
-    def _log_prob(self, inputs: Tensor, actions: Tensor) -> Tensor:
-        mean, std = self.policy(inputs)
-        return log_prob(mean, std, actions)
-
     def _climb(
         self, inputs: Tensor, actions: Tensor, old: Tensor, mixed: Tensor, weight: Tensor, count: Tensor
     ) -> Tensor:
         """One clipped step of the policy; returns the ratios that it started from."""
         clip = self._settings.clip
-        ratio = (self._log_prob(inputs, actions) - old).exp()
+        ratio = (self.policy.log_prob(inputs, actions) - old).exp()
         gain = torch.minimum(ratio * mixed, ratio.clamp(1.0 - clip, 1.0 + clip) * mixed)
         self._descend(-(gain * weight).sum() / count, self.policy, self._policy_adam)
         return ratio.detach()
@@ -153,9 +145,10 @@ class CentralAgent:
         self.multiplier = min(max(self.multiplier + settings.multiplier_rate * push, 0.0), settings.multiplier_max)
 
     def _regress(self, inputs: Tensor, targets: Tensor, weight: Tensor, count: Tensor) -> None:
-        for critic, adam, target in zip(self.critics, self._critic_adams, targets):
-            error = huber(critic(inputs).squeeze(-1), target)
-            self._descend((error * weight).sum() / count, critic, adam)
+        for network, adam, target in zip(self.critics, self._critic_adams, targets):
+            value = network(inputs).squeeze(-1)
+            error = torch.nn.functional.huber_loss(value, target, reduction="none", delta=HUBER_DELTA)
+            self._descend((error * weight).sum() / count, network, adam)
 
     def _descend(self, loss: Tensor, network: nn.Module, adam: torch.optim.Adam) -> None:
         adam.zero_grad()

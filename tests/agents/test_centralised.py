@@ -146,7 +146,7 @@ def test_a_single_step_is_that_of_the_equations() -> None:
     push = (costs[valid].sum() / episodes - limit) * (1 - settings.gamma)
     assert agent.multiplier == pytest.approx(0.5 + settings.multiplier_rate * push, abs=1e-6)
     with torch.no_grad():
-        mean, std = agent.policy(inputs[:-1].reshape(-1, 4))
+        mean, std = agent.policy.mean(inputs[:-1].reshape(-1, 4)), agent.policy.log_std.exp()
         new = torch.distributions.Normal(mean, std.expand_as(mean)).log_prob(agent.actions.reshape(-1, 1)).sum(1)
     ratio = torch.where(torch.from_numpy(valid.ravel()), (new - old.detach()).exp(), torch.ones(steps * copies))
     torch.testing.assert_close(told, factor * ratio, rtol=1e-4, atol=1e-5)

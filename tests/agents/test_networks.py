@@ -14,6 +14,7 @@ from torch.distributions import kl_divergence as kl_oracle
 from scalmarl.agents.networks import (
     GaussianPolicy,
     QuickMean,
+    Tanh,
     first_layer,
     kl_divergence,
     last_layer,
@@ -54,6 +55,13 @@ def test_hidden_layers_are_tanh_and_the_output_is_linear() -> None:
     torch.testing.assert_close(network(inputs), expected)
     assert first_layer(network) is one
     assert last_layer(network) is two
+
+
+def test_tanh_is_differentiable_twice() -> None:
+    x = torch.randn(5, 3, generator=seeded(3), dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(Tanh()(x), torch.tanh(x))
+    assert torch.autograd.gradcheck(Tanh(), x)
+    assert torch.autograd.gradgradcheck(Tanh(), x)
 
 
 def test_the_same_seed_gives_the_same_weights_and_the_global_generator_is_not_read() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,3 +149,19 @@ def small() -> tuple[str, ...]:
 def endless() -> tuple[str, ...]:
     """The small configuration, to be ended by ``stop``."""
     return (*SMALL, *ENDLESS)
+
+
+@pytest.fixture
+def short_directory() -> Iterator[str]:
+    """For temporary files: pytest's own is too long for sockets."""
+    with tempfile.TemporaryDirectory(prefix="sc-") as directory:
+        yield directory
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Any request to stop ends pytest as Ctrl-C does, by way of the contexts that take namespaces away."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

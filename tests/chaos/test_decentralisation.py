@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,11 +14,10 @@ import pytest
 
 from benchmarks.firewall import prove
 from benchmarks.launching import Document
-from benchmarks.router import Network, why_not
+from benchmarks.router import Network, namespaces_of, why_not
 from benchmarks.walled_run import Disturbance, Size, cut_off, kill_each_agent, unwalled, wall_for, walled
 from scalmarl.launch.errors import MachineNotFit
 from scalmarl.launch.places import Place, check_places
-from scalmarl.protocol.network_namespace import NAMESPACES
 
 ROOT = Path(__file__).parents[2]
 SMALL = Size(rounds=8)
@@ -32,22 +29,10 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(autouse=True)
-def _as_root() -> None:
+def _as_root(interruptible: None) -> None:
     reason = why_not()
     if reason is not None:
         pytest.skip(f"no firewall can be built here: {reason}")
-
-
-@pytest.fixture
-def short_directory() -> Iterator[str]:
-    """For temporary files: pytest's own is too long for sockets."""
-    with tempfile.TemporaryDirectory(prefix="sc-") as directory:
-        yield directory
-
-
-def namespaces(pid: int) -> set[str]:
-    """Those that a process has made."""
-    return {path.name for path in NAMESPACES.glob(f"scalmarl-{pid}-*")}
 
 
 def again(*variant: str) -> str:
@@ -64,7 +49,7 @@ def test_nobody_speaks_beyond_kappa_hops(variant: tuple[str, ...], disturb: Dist
     ]  # fmt: skip
     wrong = [verdict for verdict, holds in document["verdicts"].items() if not holds]
     assert not wrong, f"{document}\n{again(*variant)}"
-    assert not namespaces(os.getpid())
+    assert not namespaces_of(os.getpid())
 
 
 def test_a_pulled_cable_restarts_nobody_and_changes_no_bit(tmp_path: Path) -> None:
@@ -94,14 +79,14 @@ def test_an_interrupted_proof_leaves_nothing_behind(number: signal.Signals, shor
         while len(family) < 9 and time.monotonic() < deadline:
             family = psutil.Process(proof.pid).children(recursive=True)
             time.sleep(0.05)
-        assert len(namespaces(proof.pid)) == 8, "seven processes and a router"
+        assert len(namespaces_of(proof.pid)) == 8, "seven processes and a router"
         proof.send_signal(number)
         words = proof.communicate(timeout=GONE_WITHIN_S)
     finally:
         proof.kill()
         proof.wait()
         assert not psutil.wait_procs(family, timeout=GONE_WITHIN_S)[1], "no process is left, whatever ended the proof"
-        left = namespaces(proof.pid)
+        left = namespaces_of(proof.pid)
         for name in left:
             subprocess.run(("ip", "netns", "del", name), check=True)
     if number != signal.SIGKILL:

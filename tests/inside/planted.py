@@ -33,6 +33,11 @@ def note(**line: Any) -> None:
         file.write(json.dumps(line).encode() + b"\n")
 
 
+def plantings_of(process: str, what: str) -> list[dict[str, Any]]:
+    """Those of a sort for a process."""
+    return [p for p in json.loads(FILE.read_text()) if p["process"] == process and p["do"] == what]
+
+
 def born(pid: int) -> int | None:
     """When a process that is no zombie was started, in ticks; ``None`` if there is none. Tells a pid used twice."""
     with contextlib.suppress(OSError):
@@ -255,7 +260,10 @@ def watch_sendings(shell: Any, plantings: Plantings) -> None:
 
 
 def plant_in_launcher(supervisor: ModuleType) -> None:
-    """A launcher that starts a replacement beside a frozen process instead of killing it first."""
+    """A launcher that dies in a regroup, or starts a replacement beside a frozen process before it has killed it."""
+    from mortal import plant_in_regroup
+
+    plant_in_regroup(supervisor)
     careless = [p["process"] for p in json.loads(FILE.read_text()) if p["do"] == "spare the frozen"]
     if not careless:
         return
@@ -280,3 +288,10 @@ def plant_in_launcher(supervisor: ModuleType) -> None:
             self._plan_restart(watched, now)
 
     supervisor.Supervisor = Careless
+
+
+def plant_in_resume(resuming: ModuleType) -> None:
+    """A ``resume`` that dies while it makes the run ready."""
+    from mortal import plant_in_resume
+
+    plant_in_resume(resuming)

@@ -17,6 +17,7 @@ from types import ModuleType
 PLANT_INTO = {
     "scalmarl.protocol.shell": "plant_in_process",
     "scalmarl.launch.supervisor": "plant_in_launcher",
+    "scalmarl.launch.resuming": "plant_in_resume",
 }
 
 

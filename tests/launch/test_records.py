@@ -90,7 +90,7 @@ def test_going_back_forgets_later_lines(run: RunDirectory) -> None:
     for round in range(4):
         write_rows(run, round)
         RoundRecords(run, PLAN).catch_up(round)
-    forget_after(run, 2)
+    forget_after(run, PLAN, 2)
     assert [line["round"] for line in read_lines(run.metrics)] == [0, 1]
     assert RoundRecords(run, PLAN).recorded == 2
 
