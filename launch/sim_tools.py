@@ -25,7 +25,9 @@ def ask(
     try:
         done = run_tool(tool, arguments, about, folder=folder, within_s=within_s)
     except subprocess.TimeoutExpired:
-        raise TimedOut(f"scalmarl.{folder}.{tool} was not through after {within_s:g} s", "ask for fewer rounds or copies") from None
+        raise TimedOut(
+            f"scalmarl.{folder}.{tool} was not through after {within_s:g} s", "ask for fewer rounds or copies"
+        ) from None
     if done.returncode != 0:
         raise MachineNotFit(f"scalmarl.{folder}.{tool} failed: {last_words(done)}", "see: scalmarl doctor")
     return done.stdout
