@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
@@ -38,8 +37,7 @@ class MessageType(Enum):
     HELLO = 4
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One message; ``source`` is proven by the link (its CURVE key), not believed from the header."""
 
     type: MessageType
@@ -58,8 +56,7 @@ class Progress(NamedTuple):
     step: int
 
 
-@dataclass(frozen=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message for one peer; ``first`` marks the first sending of a (key, destination) in this life."""
 
     to: int
