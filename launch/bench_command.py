@@ -15,6 +15,7 @@ from scalmarl.launch import bench_baseline as single
 from scalmarl.launch import bench_busy as cores
 from scalmarl.launch import bench_ratios as guard
 from scalmarl.launch import bench_recovery as faults
+from scalmarl.launch import bench_suite as suite
 from scalmarl.launch.errors import Exit
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
@@ -199,6 +200,23 @@ def worlds(copies: int, threads: str, pairs: int, tasks: tuple[str, ...], as_jso
 def memory(agents: int, kappa: int, as_json: bool) -> None:
     """Proportional memory of every process."""
     _print(measure.memory(agents, kappa), as_json)
+
+
+@bench.command()
+@click.option("--pairs", type=click.IntRange(min=1), default=3, show_default=True, help="Measurements per figure.")
+@click.option("--label", default="", help="What is measured, for the document; a commit, say.")
+@json_option
+@guarded
+def ratios(pairs: int, label: str, as_json: bool) -> None:
+    """Every figure that the regression guard keeps, with its noise and its goal; some ten minutes.
+
+    \b
+    scalmarl bench ratios --label $(git rev-parse --short HEAD) --json > benchmarks/ratios/NAME.json
+    scalmarl bench compare benchmarks/ratios/OLD.json benchmarks/ratios/NAME.json
+    """
+    result = suite.ratios(pairs, label, _say(as_json))
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
 
 
 @bench.command()

@@ -1,0 +1,80 @@
+"""``scalmarl bench ratios``: the figures that the regression guard keeps, each measured several times in one run.
+
+Ratios of pairs, where there is something to measure against; they travel between machines. The few times and sizes
+among them do not: compare those of one machine.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+from scalmarl.launch import bench, bench_baseline
+from scalmarl.launch.bench import Say
+from scalmarl.launch.bench_busy import busy
+from scalmarl.launch.bench_ratios import Figure, document
+from scalmarl.launch.bench_recovery import cost
+from scalmarl.launch.versions import versions
+
+DEFAULT_COPIES, MANY_COPIES = 32, 256
+AGENTS, KAPPA = 8, 2
+STEPS, WORKERS = 128, 32
+
+
+def ratios(pairs: int, label: str, say: Say) -> dict[str, Any]:
+    """Every figure, of 8 agents with kappa 2; ``label`` says of what commit."""
+    figures = []
+    for figure in _figures(pairs):
+        figures.append(figure)
+        say(figure_text(figure))
+    about = {"label": label, "versions": versions(), "cores": len(os.sched_getaffinity(0)), "processor": processor()}
+    return document(figures, about)
+
+
+def _figures(pairs: int) -> Iterator[Figure]:
+    copies = [DEFAULT_COPIES, MANY_COPIES]
+    for row in bench.sampling(AGENTS, KAPPA, copies, pairs)["all"]:
+        goal = 0.8 if row["envs"] == MANY_COPIES else None
+        yield Figure(f"sampling over raw physics, {row['envs']} copies", "ratio", "higher", tuple(row["ratios"]), goal)
+    for row in bench_baseline.price(AGENTS, KAPPA, copies, 5, pairs, _silent)["rows"]:
+        name = f"sampling over one process, {row['envs']} copies"
+        yield Figure(name, "ratio", "higher", tuple(row["ratios"]), 0.9)
+    loop = bench_baseline.loop(AGENTS, KAPPA, DEFAULT_COPIES, STEPS, WORKERS, 1, 4, pairs, _silent)
+    for row, goal in zip(loop["rows"], (5.0, 10.0)):
+        name = f"whole loop over centralised, {row['physics']} physics"
+        yield Figure(name, "ratio", "higher", tuple(row["ratios"]), goal)
+    yield Figure("cores at work", "share", "higher", tuple(busy(AGENTS, KAPPA, 10, pairs)["shares"]), 0.9)
+    whole = cost(AGENTS, KAPPA, 6, pairs, _silent)["parts"][-1]
+    yield Figure("round files, digests, encryption", "share", "lower", tuple(whole["shares"]), 0.05)
+    yield Figure("ready", "s", "lower", tuple(bench.startup(AGENTS, KAPPA, pairs)["ready_all_s"]), 3.0)
+    yield Figure(
+        "killed agent back in step", "s", "lower", tuple(bench.restart(AGENTS, KAPPA, 4 * pairs)["gaps_s"]), 0.3
+    )
+    sizes = bench.memory(AGENTS, KAPPA)["processes"]
+    own = tuple(size for name, size in sizes.items() if name.startswith("agent/"))
+    yield Figure("memory of an agent (PSS)", "MB", "lower", own, 60.0)
+
+
+def _silent(text: str) -> None:
+    """A figure is told when it is whole."""
+
+
+def processor() -> str:
+    """The processor's name, as the kernel tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.machine()
+
+
+def figure_text(figure: Figure) -> str:
+    """A figure in words."""
+    goal = ""
+    if figure.goal is not None:
+        sign = ">=" if figure.better == "higher" else "<="
+        goal = f"   goal {sign} {figure.goal:g}: {'reached' if figure.reached else 'missed'}"
+    return f"{figure.name:<46} {figure.median:8.3f} {figure.unit:<6} +-{100 * figure.noise:3.0f} %{goal}"
