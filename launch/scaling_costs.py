@@ -13,7 +13,7 @@ from typing import Any
 
 from scalmarl.agents.settings import LearnerSettings
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes
-from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, Role, role_of
+from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, Role
 from scalmarl.protocol.kinds import TABLE, form, is_exchanged, steps_of, turn_surrogates
 from scalmarl.protocol.plan import Plan
 
@@ -164,11 +164,9 @@ def agent_amounts(plan: Plan, agent: int) -> tuple[float, ...]:
     )  # fmt: skip
 
 
-def server_frames(plan: Plan, process: int) -> float:
-    """Frames that the sim server or the coordinator sends and receives in a round."""
-    if role_of(process) is Role.SIM:
-        return plan.agents * (steps_of(plan, Kind.OBSERVATION) + steps_of(plan, Kind.ACTION)) + 2.0
-    return 4.0 * plan.agents + 2.0
+def server_frames(plan: Plan) -> int:
+    """Frames that the sim server sends and receives in a round."""
+    return plan.agents * (steps_of(plan, Kind.OBSERVATION) + steps_of(plan, Kind.ACTION)) + 2
 
 
 def _frames_and_bytes(plan: Plan, agent: int) -> tuple[float, float]:

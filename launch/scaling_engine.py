@@ -38,7 +38,7 @@ class Need(NamedTuple):
     """Wait until so many frames of a key have come; they are then forgotten."""
 
     key: Hashable
-    count: int
+    frames: int
 
 
 class Hear(NamedTuple):
@@ -114,7 +114,8 @@ class Piece(NamedTuple):
     gap: int
 
 
-_ARRIVE, _DEPART, _END, _RING = range(4)
+_END, _ARRIVE, _DEPART, _RING = range(4)
+"""Events; of one moment in this order, so that a core that is given up can be used by whom the last frame wakes."""
 
 
 class Engine:
@@ -137,7 +138,7 @@ class Engine:
             self._ring(process, NOTHING, 0.0, MESSAGES)
         events = self._events
         while events:
-            self.now, _, what, about = heapq.heappop(events)
+            self.now, what, _, about = heapq.heappop(events)
             if what == _ARRIVE:
                 process, key, size, cause, since, gap = about
                 process.inbox.append(key)
@@ -176,7 +177,7 @@ class Engine:
 
     def _push(self, at: float, what: int, about: Any) -> None:
         self._count += 1
-        heapq.heappush(self._events, (at, self._count, what, about))
+        heapq.heappush(self._events, (at, what, self._count, about))
 
     def _ring(self, process: Process, cause: int, since: float, gap: int) -> None:
         """Somebody is ready: it runs now, or stands in line."""

@@ -15,9 +15,12 @@ from typing import Any
 import psutil
 
 from scalmarl.launch.bench import Bench, launched
+from scalmarl.launch.config import resolve
 from scalmarl.launch.errors import TimedOut, TrainingFailed
+from scalmarl.launch.planning import draw_plan
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import read_plan
+from scalmarl.launch.scaling_fit import Run, Speed
 from scalmarl.launch.sim_tools import ask
 from scalmarl.launch.traffic import totals
 from scalmarl.protocol.keys import SIM, Kind
@@ -28,6 +31,8 @@ FIRST_STEP_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.01
 EVERY_EPOCH = 1e6
 """Bounds of a turn (nats) that no step breaks, so that the work of a round is the same in all of them."""
+MANY_ROUNDS = 100_000
+"""More than are measured: the launch is stopped, not awaited."""
 WARM_UP_ROUNDS = 1
 """The first round loads code and makes connections."""
 
@@ -46,15 +51,21 @@ class Setting:
     rounds: int
     task: str = "cheetahs"
 
+    def _assignments(self) -> dict[str, Any]:
+        return {
+            "world.task": json.dumps(self.task), "run.agents": self.agents, "run.kappa": self.kappa,
+            "world.envs": self.envs, "world.steps": self.steps, "run.rounds": MANY_ROUNDS,
+            "learner.policy_epochs": self.policy_epochs, "learner.critic_epochs": self.critic_epochs,
+            "learner.kl_min": EVERY_EPOCH, "learner.kl_max": EVERY_EPOCH,
+        }  # fmt: skip
+
     def words(self) -> list[str]:
         """The arguments of ``scalmarl launch``."""
-        return [
-            "--task", self.task, "--agents", str(self.agents), "--kappa", str(self.kappa), "--envs", str(self.envs),
-            "--steps", str(self.steps), "--rounds", "100000",
-            "--set", f"learner.policy_epochs={self.policy_epochs}",
-            "--set", f"learner.critic_epochs={self.critic_epochs}",
-            "--set", f"learner.kl_min={EVERY_EPOCH}", "--set", f"learner.kl_max={EVERY_EPOCH}",
-        ]  # fmt: skip
+        return [word for name, value in self._assignments().items() for word in ("--set", f"{name}={value}")]
+
+    def plan(self) -> Plan:
+        """What such a launch plans, whatever this machine holds. Raises ``UserProblem``."""
+        return draw_plan(*resolve(None, tuple(self.words()[1::2]), {})).plan
 
 
 @dataclass(frozen=True)
@@ -83,16 +94,10 @@ class Measured:
         """Plain data for JSON."""
         return asdict(self)
 
-
-@dataclass(frozen=True)
-class PhysicsSpeed:
-    """Control steps per second over all copies: of the bare batch, and with observations, rewards and episodes."""
-
-    agents: int
-    copies: int
-    threads: int
-    raw: float
-    ours: float
+    def as_run(self) -> Run:
+        """For the fit."""
+        same = {name: getattr(self, name) for name in Run.__dataclass_fields__ if name != "plan"}
+        return Run(plan=self.setting.plan(), **same)
 
 
 def interior(plan: Plan) -> list[int]:
@@ -101,11 +106,11 @@ def interior(plan: Plan) -> list[int]:
     return [agent for agent in range(plan.agents) if size[agent] == max(size)]
 
 
-def measure_physics(task: str, agents: int, copies: int, threads: int, pairs: int) -> PhysicsSpeed:
+def measure_physics(task: str, agents: int, copies: int, threads: int, pairs: int) -> Speed:
     """The speed of a task's physics without any process around it."""
     numbers = (str(number) for number in (copies, threads, pairs, agents))
     found = json.loads(ask("speed", "worlds", task, *numbers))
-    return PhysicsSpeed(agents, copies, threads, found["raw_steps_per_s"], found["steps_per_s"])
+    return Speed(agents, copies, threads, found["raw_steps_per_s"], found["steps_per_s"])
 
 
 def measure(setting: Setting) -> Measured:

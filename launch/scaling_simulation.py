@@ -120,7 +120,7 @@ class _Simulation:
     def _agent(self, agent: int, me: Process) -> Body:
         plan, costs = self._plan, self._costs
         learning, heard = Learning.of(plan, agent), [self._agents[other] for other in plan.heard(agent)]
-        size = {kind: self._sizes.of(kind, agent) for kind in Kind if kind is not Kind.COMMIT}
+        size: dict[Kind, int] = {kind: self._sizes.of(kind, agent) for kind in Kind if kind != Kind.COMMIT}
         act = costs.act_step + costs.act_product * plan.group_copies * learning.acts
         for step in range(plan.groups * (self._steps + 1)):
             yield Need((Kind.OBSERVATION, step), 1)
