@@ -27,7 +27,7 @@ from scalmarl.protocol.plan import Plan
 
 SETTINGS = (
     Setting(agents=4, kappa=1, envs=8, steps=128, policy_epochs=1, critic_epochs=1, rounds=4),
-    Setting(agents=4, kappa=3, envs=32, steps=48, policy_epochs=5, critic_epochs=1, rounds=4),
+    Setting(agents=4, kappa=3, envs=32, steps=64, policy_epochs=5, critic_epochs=1, rounds=4),
     Setting(agents=12, kappa=0, envs=8, steps=96, policy_epochs=1, critic_epochs=5, rounds=3),
     Setting(agents=12, kappa=2, envs=8, steps=32, policy_epochs=5, critic_epochs=5, rounds=3),
     Setting(agents=24, kappa=2, envs=8, steps=48, policy_epochs=2, critic_epochs=2, rounds=3),

@@ -28,8 +28,8 @@ class Costs:
     ``wake`` are seconds from a sending until the receiver runs. Policies: per control step, per multiply-add of
     acting. Updates: per minibatch of the policy, per minibatch of one critic, per multiply-add of training, per round.
     ``save`` are seconds of a host's disk per process and round, ``commit`` seconds of every round besides. ``watch``:
-    cores that the launcher takes per process. Memory: of an agent, of a host before its agents, and in every process
-    per agent that the plan describes, in bytes."""
+    cores that the launcher takes per process. Memory, in bytes: of an agent, of a host before its agents, per byte of
+    an agent's samples, and in every process per agent that the plan describes."""
 
     physics_call: float = 0.0
     physics_copy: float = 0.0
@@ -53,6 +53,7 @@ class Costs:
     watch: float = 0.0
     agent_memory: float = 0.0
     host_memory: float = 0.0
+    sample_memory: float = 0.0
     plan_memory: float = 0.0
 
     def to_data(self) -> dict[str, float]:
@@ -162,6 +163,12 @@ def agent_amounts(plan: Plan, agent: int) -> tuple[float, ...]:
         frames, size, plan.groups * plan.steps, plan.samples * own.acts, own.policy_pieces,
         own.critic_pieces * own.critics, trained, 1.0,
     )  # fmt: skip
+
+
+def sample_bytes(plan: Plan, agent: int) -> float:
+    """Of an agent's round: what its networks read, and their hidden layers, once."""
+    widest = max(LearnerSettings.from_data(plan.learner).hidden)
+    return 4.0 * plan.samples * (plan.input_width(agent) + 2 * widest)
 
 
 def server_frames(plan: Plan) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scalmarl.launch.scaling_costs import AGENT_TERMS, Costs, agent_amounts, server_frames
+from scalmarl.launch.scaling_costs import AGENT_TERMS, Costs, agent_amounts, sample_bytes, server_frames
 from scalmarl.launch.scaling_engine import Machines
 from scalmarl.launch.scaling_simulation import simulate
 from scalmarl.protocol.plan import Plan
@@ -144,10 +144,13 @@ def _fit_servers(costs: Costs, runs: Sequence[Run]) -> Costs:
 
 
 def _fit_memory(costs: Costs, runs: Sequence[Run]) -> Costs:
-    """What samples and plans take of it is known."""
-    rest = [float(run.pss_all) - run.plan.agents**2 * costs.plan_memory for run in runs]
-    host, agent = relative([(1.0, run.plan.agents) for run in runs], [max(value, 1.0) for value in rest])
-    return replace(costs, host_memory=float(host), agent_memory=float(agent))
+    """What plans take of it is known."""
+    rest = [max(run.pss_all - run.plan.agents**2 * costs.plan_memory, 1.0) for run in runs]
+    rows = [
+        (1.0, run.plan.agents, sum(sample_bytes(run.plan, agent) for agent in range(run.plan.agents))) for run in runs
+    ]
+    host, agent, sample = (float(cost) for cost in relative(rows, rest))
+    return replace(costs, host_memory=host, agent_memory=agent, sample_memory=sample)
 
 
 def _fit_saving(costs: Costs, runs: Sequence[Run]) -> Costs:

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from scalmarl.agents.settings import LearnerSettings
-from scalmarl.launch.planning import OPTIMISER_COPIES
-from scalmarl.launch.scaling_costs import Costs
+from scalmarl.launch.scaling_costs import Costs, sample_bytes
 from scalmarl.launch.scaling_engine import Machines
 from scalmarl.launch.scaling_simulation import Round, host_of, simulate
 from scalmarl.protocol.keys import COORDINATOR, SIM
@@ -100,10 +98,9 @@ def host_pairs(plan: Plan, hosts: int) -> dict[tuple[int, int], int]:
 
 def memory_of_hosts(plan: Plan, costs: Costs, hosts: int) -> list[float]:
     """Bytes that each host holds: its base, its agents with their samples and plans; host 0 the physics too."""
-    settings = LearnerSettings.from_data(plan.learner)
     sizes = [costs.host_memory] * hosts
     sizes[0] += plan.copies * plan.agents * COPY_BYTES_PER_AGENT
     for agent in range(plan.agents):
-        samples = 4.0 * plan.samples * (plan.input_width(agent) + 2 * max(settings.hidden)) * OPTIMISER_COPIES
-        sizes[host_of(agent, plan.agents, hosts)] += costs.agent_memory + samples + plan.agents * costs.plan_memory
+        own = costs.agent_memory + costs.sample_memory * sample_bytes(plan, agent) + plan.agents * costs.plan_memory
+        sizes[host_of(agent, plan.agents, hosts)] += own
     return sizes
