@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import tracemalloc
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,26 @@ from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.scaling_costs import Costs
 from scalmarl.launch.scaling_engine import Machines
 from scalmarl.launch.scaling_fit import fit
+from scalmarl.launch.scaling_frames import byte_cost
 from scalmarl.launch.scaling_measurement import Measured, Setting, measure, measure_physics
 from scalmarl.launch.scaling_simulation import simulate
 from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.plan import Plan
 
 SETTINGS = (
-    Setting(agents=4, kappa=1, envs=8, steps=128, policy_epochs=1, critic_epochs=1, rounds=4),
-    Setting(agents=4, kappa=3, envs=32, steps=64, policy_epochs=5, critic_epochs=1, rounds=4),
-    Setting(agents=12, kappa=0, envs=8, steps=96, policy_epochs=1, critic_epochs=5, rounds=3),
-    Setting(agents=12, kappa=2, envs=8, steps=32, policy_epochs=5, critic_epochs=5, rounds=3),
-    Setting(agents=24, kappa=2, envs=8, steps=48, policy_epochs=2, critic_epochs=2, rounds=3),
-    Setting(agents=48, kappa=2, envs=8, steps=24, policy_epochs=5, critic_epochs=5, rounds=3),
+    Setting(agents=4, kappa=1, envs=8, steps=128, policy_epochs=1, critic_epochs=1, rounds=16),
+    Setting(agents=4, kappa=3, envs=32, steps=64, policy_epochs=5, critic_epochs=1, rounds=10),
+    Setting(agents=12, kappa=0, envs=8, steps=96, policy_epochs=1, critic_epochs=5, rounds=8),
+    Setting(agents=12, kappa=2, envs=8, steps=32, policy_epochs=5, critic_epochs=5, rounds=8),
+    Setting(agents=24, kappa=2, envs=8, steps=48, policy_epochs=2, critic_epochs=2, rounds=6),
+    Setting(agents=48, kappa=2, envs=8, steps=24, policy_epochs=5, critic_epochs=5, rounds=5),
 )
 """They differ in all that a cost is charged for, so that the costs can be told apart."""
 PHYSICS = ((4, 8, 1), (12, 32, 1), (12, 8, 1), (48, 8, 1), (12, 32, 2), (48, 8, 2))
 """(agents, copies, threads)."""
-PAIRS = 2
+PAIRS = 3
+FRAME_COPIES = (8, 512)
+"""Of the frames whose bytes are timed: 0.8 and 55 kB."""
 DEFAULT_FILE = Path("calibration.json")
 
 
@@ -53,7 +56,9 @@ def calibrate(path: Path, say: Say) -> Costs:
     for setting in SETTINGS:
         measured.append(measure(setting))
         say(_measured_text(measured[-1]))
-    costs = fit(speeds, [found.as_run() for found in measured], cores, plan_memory(measured[-1].setting.plan()))
+    plans = [found.setting.plan() for found in measured]
+    byte = byte_cost(*(replace(plans[0], copies=copies) for copies in FRAME_COPIES))
+    costs = fit(speeds, [found.as_run() for found in measured], cores, byte, plan_memory(plans[-1]))
     document = {
         "schema": SCHEMA,
         "version": __version__,

@@ -148,7 +148,7 @@ class WireSizes:
 
 
 AGENT_TERMS = (
-    "agent_frame", "byte", "act_step", "act_product", "policy_minibatch", "critic_minibatch", "train_product",
+    "byte", "agent_frame", "act_step", "act_product", "policy_minibatch", "critic_minibatch", "train_product",
     "update_round",
 )  # fmt: skip
 """The costs that an agent's processor time of a round is made of."""
@@ -160,7 +160,7 @@ def agent_amounts(plan: Plan, agent: int) -> tuple[float, ...]:
     own = Learning.of(plan, agent)
     trained = own.policy_pieces * own.policy_piece_products + own.critic_pieces * own.critic_piece_products
     return (
-        frames, size, plan.groups * plan.steps, plan.samples * own.acts, own.policy_pieces,
+        size, frames, plan.groups * plan.steps, plan.samples * own.acts, own.policy_pieces,
         own.critic_pieces * own.critics, trained, 1.0,
     )  # fmt: skip
 
@@ -174,6 +174,20 @@ def sample_bytes(plan: Plan, agent: int) -> float:
 def server_frames(plan: Plan) -> int:
     """Frames that the sim server sends and receives in a round."""
     return plan.agents * (steps_of(plan, Kind.OBSERVATION) + steps_of(plan, Kind.ACTION)) + 2
+
+
+def server_bytes(plan: Plan) -> int:
+    """Wire bytes that the sim server sends and receives in a round."""
+    sizes = WireSizes(plan)
+    return (
+        sum(
+            steps_of(plan, kind) * sizes.of(kind, agent)
+            for kind in (Kind.OBSERVATION, Kind.ACTION)
+            for agent in range(plan.agents)
+        )
+        + sizes.of(Kind.DONE, 0)
+        + sizes.of(Kind.COMMIT, COORDINATOR)
+    )
 
 
 def _frames_and_bytes(plan: Plan, agent: int) -> tuple[float, float]:

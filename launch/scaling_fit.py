@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scalmarl.launch.scaling_costs import AGENT_TERMS, Costs, agent_amounts, sample_bytes, server_frames
+from scalmarl.launch.scaling_costs import AGENT_TERMS, Costs, agent_amounts, sample_bytes, server_bytes, server_frames
 from scalmarl.launch.scaling_engine import Machines
 from scalmarl.launch.scaling_simulation import simulate
 from scalmarl.protocol.plan import Plan
@@ -83,12 +83,12 @@ def relative(rows: Sequence[Sequence[float]], values: Sequence[float]) -> Array:
     return nonnegative(np.array(rows, dtype=float) * weights[:, None], wanted * weights)
 
 
-def fit(speeds: Sequence[Speed], runs: Sequence[Run], cores: int, plan_memory: float) -> Costs:
-    """All costs; ``cores`` of the machine that was measured, ``plan_memory`` as it was found."""
-    costs = _fit_physics(speeds)
+def fit(speeds: Sequence[Speed], runs: Sequence[Run], cores: int, byte: float, plan_memory: float) -> Costs:
+    """All costs; ``cores`` of the machine that was measured, ``byte`` and ``plan_memory`` as they were found."""
+    costs = replace(_fit_physics(speeds), byte=byte, plan_memory=plan_memory)
     costs = _fit_agents(costs, runs)
     costs = _fit_servers(costs, runs)
-    costs = _fit_memory(replace(costs, plan_memory=plan_memory), runs)
+    costs = _fit_memory(costs, runs)
     costs = _fit_saving(costs, runs)
     return _fit_wake(costs, runs, cores)
 
@@ -122,12 +122,13 @@ def _fit_agents(costs: Costs, runs: Sequence[Run]) -> Costs:
         for agent, seconds in enumerate(run.cpu_agents):
             alike.setdefault(agent_amounts(run.plan, agent), []).append(seconds)
         for amounts, seconds_of in alike.items():
-            weight = len(seconds_of) ** 0.5
             mean = max(float(np.mean(seconds_of)), 1e-9)
-            rows.append([weight * amount / mean for amount in amounts])
-            values.append(weight)
+            weight = len(seconds_of) ** 0.5 / mean
+            size, *others = amounts
+            rows.append([weight * amount for amount in others])
+            values.append(weight * (mean - size * costs.byte))
     found = nonnegative(np.array(rows), np.array(values))
-    return replace(costs, **{name: float(cost) for name, cost in zip(AGENT_TERMS, found)})
+    return replace(costs, **{name: float(cost) for name, cost in zip(AGENT_TERMS[1:], found)})
 
 
 def _fit_servers(costs: Costs, runs: Sequence[Run]) -> Costs:
@@ -137,7 +138,7 @@ def _fit_servers(costs: Costs, runs: Sequence[Run]) -> Costs:
         plan, whole = run.plan, max(run.cpu_sim, 1e-9)
         world = plan.groups * plan.steps * (costs.physics_s(plan) + costs.scoring_s(plan))
         rows.append((server_frames(plan) / whole, 1.0 / whole))
-        values.append((run.cpu_sim - world) / whole)
+        values.append((run.cpu_sim - world - server_bytes(plan) * costs.byte) / whole)
     frame, of_round = nonnegative(np.array(rows), np.array(values))
     shares = [run.cpu_launcher / run.wall_s / (run.plan.agents + 2) for run in runs]
     return replace(costs, server_frame=float(frame), server_round=float(of_round), watch=float(np.median(shares)))

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from scalmarl.launch.bench_scale import row_text
 from scalmarl.launch.cli import main
 from scalmarl.launch.scaling_calibration import SETTINGS, plan_memory
-from scalmarl.launch.scaling_costs import AGENT_TERMS, Costs, agent_amounts, server_frames
+from scalmarl.launch.scaling_costs import AGENT_TERMS, Costs, agent_amounts, server_bytes, server_frames
 from scalmarl.launch.scaling_engine import Machines
 from scalmarl.launch.scaling_fit import Run, Speed, fit, nonnegative
 from scalmarl.launch.scaling_forecast import COPY_BYTES_PER_AGENT, memory_of_hosts
@@ -48,7 +48,7 @@ def run(setting: Any) -> Run:
         update_s=found.update_s,
         wall_s=wall,
         cpu_agents=[float(np.dot(agent_amounts(plan, agent), costs)) for agent in range(plan.agents)],
-        cpu_sim=world + server_frames(plan) * KNOWN.server_frame + KNOWN.server_round,
+        cpu_sim=world + server_bytes(plan) * KNOWN.byte + server_frames(plan) * KNOWN.server_frame + KNOWN.server_round,
         cpu_launcher=KNOWN.watch * (plan.agents + 2) * wall,
         pss_all=round(memory_of_hosts(plan, KNOWN, 1)[0] - plan.copies * plan.agents * COPY_BYTES_PER_AGENT),
     )
@@ -56,7 +56,9 @@ def run(setting: Any) -> Run:
 
 def test_the_fit_finds_the_costs_that_made_the_figures() -> None:
     sizes = ((4, 8, 1), (12, 32, 1), (12, 8, 1), (48, 8, 1), (12, 32, 2), (48, 8, 2))
-    found = fit([speed(*size) for size in sizes], [run(setting) for setting in SETTINGS], 2, KNOWN.plan_memory)
+    found = fit(
+        [speed(*size) for size in sizes], [run(setting) for setting in SETTINGS], 2, KNOWN.byte, KNOWN.plan_memory
+    )
     for field in fields(Costs):
         tolerance = 1e-2 if field.name == "wake" else 1e-4
         assert getattr(found, field.name) == pytest.approx(getattr(KNOWN, field.name), rel=tolerance), field.name

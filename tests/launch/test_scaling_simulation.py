@@ -9,7 +9,15 @@ import pytest
 
 from scalmarl.launch.config import resolve
 from scalmarl.launch.planning import draw_plan
-from scalmarl.launch.scaling_costs import AGENT_TERMS, Costs, Learning, WireSizes, agent_amounts, server_frames
+from scalmarl.launch.scaling_costs import (
+    AGENT_TERMS,
+    Costs,
+    Learning,
+    WireSizes,
+    agent_amounts,
+    server_bytes,
+    server_frames,
+)
 from scalmarl.launch.scaling_engine import Machines
 from scalmarl.launch.scaling_forecast import forecast, host_pairs, memory_of_hosts
 from scalmarl.launch.scaling_simulation import host_of, simulate
@@ -44,13 +52,12 @@ def all_work(plan: Plan, costs: Costs) -> float:
     world = plan.steps * plan.groups * (costs.physics_s(plan) + costs.scoring_s(plan))
     frames = server_frames(plan) + 4 * plan.agents + 2
     sizes = WireSizes(plan)
-    size = sum(
-        plan.groups * ((plan.steps + 1) * sizes.of(Kind.OBSERVATION, agent) + plan.steps * sizes.of(Kind.ACTION, agent))
-        + sum(sizes.of(kind, agent) for kind in (Kind.GRANT, Kind.TURN_DONE, Kind.DONE))
+    size = server_bytes(plan) + sum(
+        sum(sizes.of(kind, agent) for kind in (Kind.GRANT, Kind.TURN_DONE, Kind.DONE))
         + sizes.of(Kind.COMMIT, COORDINATOR)
         for agent in range(plan.agents)
     )
-    size += 2 * (sizes.of(Kind.DONE, 0) + sizes.of(Kind.COMMIT, COORDINATOR))
+    size += sizes.of(Kind.DONE, 0) + sizes.of(Kind.COMMIT, COORDINATOR)
     return agents + world + frames * costs.server_frame + size * costs.byte + costs.server_round
 
 
@@ -149,7 +156,7 @@ def test_what_an_agent_is_charged_for_is_what_the_ledger_says_it_sends(agent: in
         for (to, _), count in predicted(plan, other).items()
         if to == agent
     ]
-    frames, size, *_ = agent_amounts(plan, agent)
+    size, frames, *_ = agent_amounts(plan, agent)
     assert frames == sum(count.messages for count in (*sent, *heard))
     assert size == sum(count.wire_bytes for count in (*sent, *heard))
 
