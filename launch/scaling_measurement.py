@@ -110,20 +110,32 @@ def measure_physics(task: str, agents: int, copies: int, threads: int, pairs: in
     """The speed of a task's physics without any process around it."""
     numbers = (str(number) for number in (copies, threads, pairs, agents))
     found = json.loads(ask("speed", "worlds", task, *numbers))
-    return Speed(agents, copies, threads, found["raw_steps_per_s"], found["steps_per_s"])
+    # The ratio is of pairs measured one after the other: it stands where the speed itself wavers.
+    return Speed(agents, copies, threads, found["raw_steps_per_s"], found["ratio"] * found["raw_steps_per_s"])
 
 
 def measure(setting: Setting) -> Measured:
     """Launch, measure ``rounds`` rounds after the first, and stop. Raises ``TrainingFailed``, ``TimedOut``."""
-    with launched(*setting.words()) as bench:
-        first_step = _await_first_step(bench)
-        plan = read_plan(bench.run)
-        bench.wait_for_rounds(WARM_UP_ROUNDS)
-        begun, before = len(read_lines(bench.run.metrics)), _processor_seconds(bench)
-        bench.wait_for_rounds(begun + setting.rounds)
-        after, lines = _processor_seconds(bench), read_lines(bench.run.metrics)[begun:]
-        used = {name: (after[name] - before[name]) / len(lines) for name in after if name in before}
-        memory = _memory(bench)
+    try:
+        with launched(*setting.words()) as bench:
+            return _watch(bench, setting)
+    except psutil.NoSuchProcess as gone:
+        raise TrainingFailed(
+            f"a process of the measured launch is gone ({gone})", "run the same launch by hand to see more"
+        ) from None
+
+
+def _watch(bench: Bench, setting: Setting) -> Measured:
+    first_step = _await_first_step(bench)
+    plan = read_plan(bench.run)
+    bench.wait_for_rounds(WARM_UP_ROUNDS)
+    begun, began, before = len(read_lines(bench.run.metrics)), time.monotonic(), _processor_seconds(bench)
+    bench.wait_for_rounds(begun + setting.rounds)
+    lines, took, after = read_lines(bench.run.metrics)[begun:], time.monotonic() - began, _processor_seconds(bench)
+    # Looking falls into the middle of rounds, so rounds are counted by the time that passed.
+    rounds = took / statistics.fmean(line["wall_s"] for line in lines)
+    used = {name: (after[name] - before[name]) / rounds for name in after if name in before}
+    memory = _memory(bench)
     agents = [f"agent/{agent}" for agent in range(plan.agents)]
     servers = ("sim", "coordinator")
     return Measured(
