@@ -36,6 +36,8 @@ def draw(path: Path, plan_of: Callable[[int], Plan], costs: Costs, machines: Mac
     FigureCanvasAgg(figure)
     speed, shares, memory = figure.subplots(1, 3)
     _lines(speed, found, lambda row: row.agent_steps_per_s, "agent-steps/s")
+    speed.set_yscale("linear")
+    speed.set_ylim(bottom=0)
     _shares(shares, found[HOSTS[-1]])
     _lines(memory, found, lambda row: max(row.host_memory) / 1e9, "GB on the fullest host")
     figure.suptitle(
