@@ -54,6 +54,7 @@ def _row(setting: Setting) -> dict[str, Any]:
         **{f"{name}_s": getattr(found, f"{name}_s") for name in PHASES},
         **{f"{name}_us": 1e6 * getattr(found, f"{name}_s") / agent_steps for name in PHASES},
         "physics_us": 1e6 / (speed.raw * setting.agents),
+        "asked_again": found.asked_again,
         "memory_bytes": found.pss_all,
         "first_step_s": found.first_step_s,
         "measured": found.to_data(),
@@ -82,8 +83,8 @@ def row_text(row: dict[str, Any]) -> str:
         f"{row['agents']:>4} agents: {row['phases']} phases; {size} bytes/agent/round; us/agent-step: "
         f"sampling {row['sample_us']:.1f}, update {row['update_us']:.1f}, bare physics {row['physics_us']:.1f}; beyond "
         f"physics x{row['sample_growth']:.2f} sampling, x{row['update_growth']:.2f} update, "
-        f"x{row['wall_growth']:.2f} round; {row['memory_bytes'] / 1e9:.2f} GB; "
-        f"first step after {row['first_step_s']:.1f} s"
+        f"x{row['wall_growth']:.2f} round; {row['asked_again']:,.0f} values a round asked for again; "
+        f"{row['memory_bytes'] / 1e9:.2f} GB; first step after {row['first_step_s']:.1f} s"
     )
     if "error" in row:
         words = []

@@ -13,7 +13,7 @@ import click
 from scalmarl.launch.config import Config, resolve
 from scalmarl.launch.errors import UsageProblem
 from scalmarl.launch.option_types import seconds
-from scalmarl.launch.planning import draw_plan
+from scalmarl.launch.planning import check_widths, draw_plan
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.scaling_calibration import DEFAULT_FILE, calibrate, read_calibration
@@ -104,7 +104,9 @@ def plan(
 
 
 def _plan(named: dict[str, Any], assignments: tuple[str, ...]) -> Plan:
-    return draw_plan(*resolve(None, assignments, named), describe=describe_any).plan
+    drawn = draw_plan(*resolve(None, assignments, named), describe=describe_any).plan
+    check_widths(drawn)
+    return drawn
 
 
 def _document(found: Forecast, machines: Machines) -> dict[str, Any]:

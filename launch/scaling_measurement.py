@@ -24,6 +24,7 @@ from scalmarl.launch.scaling_fit import Run, Speed
 from scalmarl.launch.sim_tools import ask
 from scalmarl.launch.traffic import totals
 from scalmarl.protocol.keys import SIM, Kind
+from scalmarl.protocol.ledger import CONTROL
 from scalmarl.protocol.order import phases
 from scalmarl.protocol.plan import Plan
 
@@ -72,7 +73,8 @@ class Setting:
 class Measured:
     """What a launch of a setting was seen to do. Seconds are per round, medians; ``cpu_*`` are processor seconds per
     round, means (``launcher``: with the fork server); ``pss_*`` are bytes; ``agent_bytes`` is what each interior agent
-    sent in each round, every value that occurred."""
+    sent in each round, every value that occurred; ``asked_again`` are messages per round that ask for a value that is
+    late, which every slow round provokes though nothing is lost."""
 
     setting: Setting
     phases: int
@@ -81,6 +83,7 @@ class Measured:
     update_s: float
     wall_s: float
     first_step_s: float
+    asked_again: float
     cpu_agents: list[float]
     cpu_sim: float
     cpu_coordinator: float
@@ -129,12 +132,14 @@ def _watch(bench: Bench, setting: Setting) -> Measured:
     first_step = _await_first_step(bench)
     plan = read_plan(bench.run)
     bench.wait_for_rounds(WARM_UP_ROUNDS)
+    asked = _control_messages(bench, plan)
     begun, began, before = len(read_lines(bench.run.metrics)), time.monotonic(), _processor_seconds(bench)
     bench.wait_for_rounds(begun + setting.rounds)
     lines, took, after = read_lines(bench.run.metrics)[begun:], time.monotonic() - began, _processor_seconds(bench)
     # Looking falls into the middle of rounds, so rounds are counted by the time that passed.
     rounds = took / statistics.fmean(line["wall_s"] for line in lines)
     used = {name: (after[name] - before[name]) / rounds for name in after if name in before}
+    asked = _control_messages(bench, plan) - asked
     memory = _memory(bench)
     agents = [f"agent/{agent}" for agent in range(plan.agents)]
     servers = ("sim", "coordinator")
@@ -144,6 +149,7 @@ def _watch(bench: Bench, setting: Setting) -> Measured:
         agent_bytes=sorted({line["bytes_agent"][agent] for line in lines for agent in interior(plan)}),
         **{name: statistics.median(line[name] for line in lines) for name in ("sample_s", "update_s", "wall_s")},
         first_step_s=first_step,
+        asked_again=asked / rounds,
         cpu_agents=[used[name] for name in agents],
         cpu_sim=used["sim"],
         cpu_coordinator=used["coordinator"],
@@ -173,6 +179,15 @@ def _await_first_step(bench: Bench) -> float:
     raise TimedOut(
         f"the measured launch made no control step in {FIRST_STEP_WITHIN_S:.0f} s",
         "see: scalmarl doctor; use fewer agents",
+    )
+
+
+def _control_messages(bench: Bench, plan: Plan) -> int:
+    return sum(
+        count.messages
+        for process in plan.processes()
+        for (_, kind), count in totals(bench.run, plan, process).items()
+        if kind == CONTROL
     )
 
 

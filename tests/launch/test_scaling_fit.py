@@ -101,7 +101,8 @@ def test_the_interior_is_what_is_far_from_the_ends() -> None:
 
 def test_a_row_says_what_was_measured_and_what_was_predicted() -> None:
     row = {
-        "agents": 16, "phases": 3, "bytes_agent_round": [76660], "memory_bytes": 1.5e9, "first_step_s": 3.2,
+        "agents": 16, "phases": 3, "asked_again": 0.0, "bytes_agent_round": [76660], "memory_bytes": 1.5e9,
+        "first_step_s": 3.2,
         "physics_us": 25.0, **{f"{name}_us": 100.0 for name in ("sample", "update", "wall")},
         **{f"{name}_growth": 1.25 for name in ("sample", "update", "wall")},
         **{f"{name}_s": 2.0 for name in ("sample", "update", "wall")},
