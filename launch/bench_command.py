@@ -15,10 +15,12 @@ from scalmarl.launch import bench_baseline as single
 from scalmarl.launch import bench_busy as cores
 from scalmarl.launch import bench_ratios as guard
 from scalmarl.launch import bench_recovery as faults
+from scalmarl.launch import bench_scale as scaling
 from scalmarl.launch import bench_suite as suite
 from scalmarl.launch.errors import Exit
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
+from scalmarl.launch.scaling_calibration import read_calibration
 
 agents_option = click.option("--agents", default=8, show_default=True, help="Number of agents.")
 kappa_option = click.option("--kappa", default=2, show_default=True, help="Radius of a neighbourhood, hops.")
@@ -190,6 +192,28 @@ def busy(agents: int, kappa: int, rounds: int, runs: int, as_json: bool) -> None
 def worlds(copies: int, threads: str, pairs: int, tasks: tuple[str, ...], as_json: bool) -> None:
     """Control steps/s of every world over its bare physics, and how cheetahs grow with their number."""
     _print(measure.worlds(copies, _numbers(threads, "--threads"), pairs, tasks or measure.WORLDS), as_json)
+
+
+@bench.command()
+@click.option("--agents", "numbers", default="8,16,32,64,128", show_default=True, help="Numbers, comma-separated.")
+@kappa_option
+@click.option("--envs", type=click.IntRange(min=1), default=8, show_default=True, help="Copies of the world.")
+@click.option("--steps", type=click.IntRange(min=1), default=32, show_default=True, help="Control steps per round.")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Rounds that are measured.")
+@click.option(
+    "--calibration", type=click.Path(path_type=Path),
+    help="Predict too, by the costs in this file (scalmarl plan --calibrate).",
+)  # fmt: skip
+@json_option
+@guarded
+def scale(
+    numbers: str, kappa: int, envs: int, steps: int, rounds: int, calibration: Path | None, as_json: bool
+) -> None:
+    """What more cheetahs cost, N by N: phases, bytes, time beyond physics, memory, start."""
+    costs = None if calibration is None else read_calibration(calibration)
+    result = scaling.scale(_numbers(numbers, "--agents"), kappa, envs, steps, rounds, costs, _say(as_json))
+    if as_json:
+        click.echo(json.dumps(result))
 
 
 @bench.command()

@@ -6,8 +6,8 @@ import re
 
 import click
 
-_TIME = r"(\d+(?:\.\d+)?)\s*(h|min|ms|m|s)"
-_UNITS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
+_TIME = r"(\d+(?:\.\d+)?)\s*(h|min|ms|us|m|s)"
+_UNITS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
 def limits(ctx: click.Context, param: click.Parameter, text: str | None) -> float | list[float] | None:
@@ -27,7 +27,7 @@ def several(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) 
 
 
 def seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    """``90m``, ``2h``, ``1h30m``, ``45s``, ``200ms``."""
+    """``90m``, ``2h``, ``1h30m``, ``45s``, ``200ms``, ``50us``."""
     if text is None:
         return None
     pieces = re.findall(_TIME, text)

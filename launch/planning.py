@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,25 @@ class Planned:
     plan: Plan
 
 
+Describe = Callable[..., TaskSpec]
+"""As ``sim_server.tasks.describe``."""
+
+
 def make_plan(config: Config, origins: Origins) -> Planned:
     """Check a configuration against the task and the machine, and plan it. Raises ``UserProblem``."""
+    planned = draw_plan(config, origins)
+    plan, processes = planned.plan, config.processes
+    _check_memory(plan)
+    check_widths(plan)
+    check_sockets(processes.transport, plan.agents)
+    check_places(places_of(plan.agents, processes.model_dump()))
+    bad_links(processes.links, plan)
+    return planned
+
+
+def draw_plan(config: Config, origins: Origins, describe: Describe = describe) -> Planned:
+    """The plan of a configuration, checked against its task alone; ``describe`` knows the tasks. Raises
+    ``UserProblem``."""
     run, world = config.run, config.world
     algorithm = _algorithm(run.algo)
     if config.learner.kl_min > config.learner.kl_max:
@@ -100,11 +118,6 @@ def make_plan(config: Config, origins: Origins) -> Planned:
         raise UsageProblem(f"--algo {algorithm.name}: {what}", hint)
     config = settled(config, task, kappa, switches)
     plan = _plan(config, task, _heard(algorithm, graph, kappa), kappa, switches)
-    _check_memory(plan)
-    check_widths(plan)
-    check_sockets(config.processes.transport, plan.agents)
-    check_places(places_of(plan.agents, config.processes.model_dump()))
-    bad_links(config.processes.links, plan)
     return Planned(config, origins, graph, plan)
 
 
