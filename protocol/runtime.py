@@ -25,6 +25,11 @@ from scalmarl.protocol.plan import Plan
 
 NEED_AFTER_S = 0.05
 NEED_AT_MOST_S = 1.0
+PATIENCE = 3.0
+"""A value is late after so many times the longest recent silence within a rollout, at least after ``NEED_AFTER_S``:
+where a control step itself takes longer, nothing is lost, and asking would only add to the load."""
+FORGET = 0.9
+"""What is left of the longest recent silence after each wait."""
 NOTHING_COMMITTED = -1
 
 
@@ -116,6 +121,9 @@ class Runtime:
         self._progress = Progress(0, 0, 0)
         self._need_at: float | None = None
         self._need_wait = NEED_AFTER_S
+        self._quiet_since = 0.0
+        self._silence = 0.0
+        self._usual_silence = 0.0
 
     # ---- life ----
 
@@ -151,7 +159,8 @@ class Runtime:
                 return Status.RUNNING
             ready, result = self._try(effect)
         if self._effect is not before:
-            self._need_at = None
+            self._usual_silence = max(self._silence, FORGET * self._usual_silence)
+            self._silence, self._need_at = 0.0, None
         return Status.WAITING
 
     def receive(self, message: Message, now: float) -> None:
@@ -296,6 +305,8 @@ class Runtime:
                 )
         else:
             self._heard[key] = value
+            if key.step > 0:
+                self._silence = max(self._silence, now - self._quiet_since)
             self._reset_timer(now)
 
     def _answer(self, message: Message) -> None:
@@ -349,8 +360,9 @@ class Runtime:
     # ---- messages ----
 
     def _reset_timer(self, now: float) -> None:
-        self._need_wait = NEED_AFTER_S
-        self._need_at = now + NEED_AFTER_S
+        self._quiet_since = now
+        self._need_wait = min(max(NEED_AFTER_S, PATIENCE * self._usual_silence), NEED_AT_MOST_S)
+        self._need_at = now + self._need_wait
 
     def _commit_key(self, round: int) -> Key:
         return Key(COORDINATOR, Kind.COMMIT, COORDINATOR, round, 0)

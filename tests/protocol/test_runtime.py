@@ -252,6 +252,27 @@ def test_a_value_that_arrives_sets_the_wait_back_and_is_not_asked_for_again() ->
     assert said(runtime, MessageType.NEED) == [(2, state(2)), (COORDINATOR, commit(0))]
 
 
+def test_where_control_steps_are_slow_a_value_is_late_later() -> None:
+    steps = PLAN.steps
+
+    def body(round: int, content: bytes | None) -> Body:
+        for step in range(steps):
+            yield from need(state(0, step=step))
+
+    runtime, _ = runtime_of(body)
+    runtime.advance()
+    now, patience = 0.0, []
+    for step in range(steps):
+        deadline = runtime.deadline(now)
+        assert deadline is not None
+        patience.append(deadline - now)
+        now += 0.2 if step == 1 else 0.001
+        runtime.receive(heard(state(0, step=step)), now)
+        runtime.advance()
+    expected = [0.05, 0.05, *(max(0.05, 3 * 0.2 * 0.9**waits) for waits in range(steps - 2))]
+    assert patience == pytest.approx(expected)
+
+
 def test_nothing_is_asked_while_nothing_is_missing() -> None:
     def body(round: int, content: bytes | None) -> Body:
         while True:
