@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -194,19 +194,21 @@ def cost(agents: int, kappa: int, rounds: int, pairs: int, say: Say) -> dict[str
     """Share of a round's wall time that each part of the machinery takes, without any fault: median over interleaved
     pairs of launches with it and without it, default configuration."""
     rows = []
-    arguments = ("--agents", str(agents), "--kappa", str(kappa), "--rounds", str(rounds))
     for name, parts in (*((part, (part,)) for part in PARTS), ("all of it", tuple(PARTS))):
-        shares = []
-        for _ in range(pairs):
-            whole, without = _round_s(arguments, ()), _round_s(arguments, parts)
-            shares.append(1.0 - without / whole)
+        shares = cost_of(parts, agents, kappa, rounds, pairs)
         share = statistics.median(shares)
         rows.append({"part": name, "share": share, "shares": shares})
         say(f"{name:<12} {100 * share:5.1f} % of a round's wall time")
     return {"schema": SCHEMA, "agents": agents, "kappa": kappa, "rounds": rounds, "parts": rows}
 
 
-def _round_s(arguments: tuple[str, ...], without: tuple[str, ...]) -> float:
+def cost_of(parts: Sequence[str], agents: int, kappa: int, rounds: int, pairs: int) -> list[float]:
+    """The share that these parts take, pair by pair."""
+    arguments = ("--agents", str(agents), "--kappa", str(kappa), "--rounds", str(rounds))
+    return [1.0 - _round_s(arguments, parts) / _round_s(arguments, ()) for _ in range(pairs)]
+
+
+def _round_s(arguments: Sequence[str], without: Sequence[str]) -> float:
     """Median wall time of a round; the first, in which everything is new, is left out."""
     with tempfile.TemporaryDirectory(prefix="scalmarl-bench-") as scratch:
         path = Path(scratch) / "run"

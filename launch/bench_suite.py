@@ -15,7 +15,8 @@ from scalmarl.launch import bench, bench_baseline
 from scalmarl.launch.bench import Say
 from scalmarl.launch.bench_busy import busy
 from scalmarl.launch.bench_ratios import Figure, document
-from scalmarl.launch.bench_recovery import cost
+from scalmarl.launch.bench_recovery import cost_of
+from scalmarl.launch.machinery import PARTS
 from scalmarl.launch.versions import versions
 
 DEFAULT_COPIES, MANY_COPIES = 32, 256
@@ -46,8 +47,8 @@ def _figures(pairs: int) -> Iterator[Figure]:
         name = f"whole loop over centralised, {row['physics']} physics"
         yield Figure(name, "ratio", "higher", tuple(row["ratios"]), goal)
     yield Figure("cores at work", "share", "higher", tuple(busy(AGENTS, KAPPA, 10, pairs)["shares"]), 0.9)
-    whole = cost(AGENTS, KAPPA, 6, pairs, _silent)["parts"][-1]
-    yield Figure("round files, digests, encryption", "share", "lower", tuple(whole["shares"]), 0.05)
+    shares = cost_of(tuple(PARTS), AGENTS, KAPPA, 6, pairs)
+    yield Figure("round files, digests, encryption", "share", "lower", tuple(shares), 0.05)
     yield Figure("ready", "s", "lower", tuple(bench.startup(AGENTS, KAPPA, pairs)["ready_all_s"]), 3.0)
     yield Figure(
         "killed agent back in step", "s", "lower", tuple(bench.restart(AGENTS, KAPPA, 4 * pairs)["gaps_s"]), 0.3

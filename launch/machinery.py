@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _SOURCE = 8
 NO_DIGEST = bytes(round_files.DIGEST_BYTES)
 
 
-def environment(parts: tuple[str, ...], directory: Path) -> dict[str, str]:
+def environment(parts: Sequence[str], directory: Path) -> dict[str, str]:
     """The environment in which every Python process of a launch starts without these parts (see ``PARTS``);
     ``directory`` is where the hook is written."""
     hook = f"from {__name__} import switch_off\nswitch_off()\n"

@@ -27,9 +27,9 @@ class Costs:
     one (0 to 1). Messages, at either end: per frame of an agent, per frame of sim server or coordinator, per wire byte;
     ``wake`` are seconds from a sending until the receiver runs. Policies: per control step, per multiply-add of
     acting. Updates: per minibatch of the policy, per minibatch of one critic, per multiply-add of training, per round.
-    ``save`` are seconds of a host's disk per process and round, ``commit`` seconds of every round besides. ``watch``:
-    cores that the launcher takes per process. Memory, in bytes: of an agent, of a host before its agents, per byte of
-    an agent's samples, and in every process per agent that the plan describes."""
+    ``save`` are seconds of a host's disk per process and round, ``commit`` seconds of every round besides. The launcher
+    takes ``launcher`` cores, and ``watch`` more per process. Memory, in bytes: of an agent, of a host before its
+    agents, per byte of an agent's samples, and in every process per agent that the plan describes."""
 
     physics_call: float = 0.0
     physics_copy: float = 0.0
@@ -50,6 +50,7 @@ class Costs:
     server_round: float = 0.0
     save: float = 0.0
     commit: float = 0.0
+    launcher: float = 0.0
     watch: float = 0.0
     agent_memory: float = 0.0
     host_memory: float = 0.0

@@ -140,8 +140,11 @@ def _fit_servers(costs: Costs, runs: Sequence[Run]) -> Costs:
         rows.append((server_frames(plan) / whole, 1.0 / whole))
         values.append((run.cpu_sim - world - server_bytes(plan) * costs.byte) / whole)
     frame, of_round = nonnegative(np.array(rows), np.array(values))
-    shares = [run.cpu_launcher / run.wall_s / (run.plan.agents + 2) for run in runs]
-    return replace(costs, server_frame=float(frame), server_round=float(of_round), watch=float(np.median(shares)))
+    shares = [run.cpu_launcher / run.wall_s for run in runs]
+    launcher, watch = relative([(1.0, run.plan.agents + 2.0) for run in runs], shares)
+    return replace(
+        costs, server_frame=float(frame), server_round=float(of_round), launcher=float(launcher), watch=float(watch)
+    )
 
 
 def _fit_memory(costs: Costs, runs: Sequence[Run]) -> Costs:

@@ -69,7 +69,7 @@ class _Simulation:
         self._steps = min(plan.steps, STEPS)
         self._sizes = WireSizes(plan)
         self._engine = Engine(machines, costs.wake)
-        watched = costs.watch * (plan.agents + 2)
+        watched = costs.launcher + costs.watch * (plan.agents + 2)
         slowed = 1.0 / (1.0 - min(watched / machines.cores, LAUNCHER_AT_MOST))
         self._agents = [
             Process(host, costs.agent_frame, costs.byte, 1.0 if host else slowed)

@@ -25,7 +25,7 @@ KNOWN = Costs(
     physics_call=1e-4, physics_copy=2e-5, physics_agent=2.3e-5, scoring_call=5e-5, scoring_agent=1e-6, thread_gain=0.8,
     agent_frame=4e-5, server_frame=3e-5, byte=2e-9, wake=5e-5, act_step=1e-4, act_product=2e-10, policy_minibatch=1e-3,
     critic_minibatch=5e-4, train_product=3e-10, update_round=4e-3, server_round=2e-3, save=2e-3, commit=5e-3,
-    watch=1e-3, agent_memory=2e7, host_memory=4e8, sample_memory=3.0, plan_memory=3000.0,
+    launcher=0.02, watch=1e-3, agent_memory=2e7, host_memory=4e8, sample_memory=3.0, plan_memory=3000.0,
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def run(setting: Any) -> Run:
         wall_s=wall,
         cpu_agents=[float(np.dot(agent_amounts(plan, agent), costs)) for agent in range(plan.agents)],
         cpu_sim=world + server_bytes(plan) * KNOWN.byte + server_frames(plan) * KNOWN.server_frame + KNOWN.server_round,
-        cpu_launcher=KNOWN.watch * (plan.agents + 2) * wall,
+        cpu_launcher=(KNOWN.launcher + KNOWN.watch * (plan.agents + 2)) * wall,
         pss_all=round(memory_of_hosts(plan, KNOWN, 1)[0] - plan.copies * plan.agents * COPY_BYTES_PER_AGENT),
     )
 
