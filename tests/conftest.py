@@ -163,7 +163,7 @@ def start(launches: list[Launch]) -> Iterator[Callable[..., Launch]]:
         environment = {**os.environ, "TMPDIR": str(sockets), **(env or {})}
         planted = None
         if plant is not None:
-            planted = root / f"{name}.{len(launches)}.planted"
+            planted = path.with_name(f"{name}.planted")
             planted.write_text(json.dumps(plant))
             paths = [str(INSIDE), *filter(None, [os.environ.get("PYTHONPATH")])]
             environment |= {"PYTHONPATH": os.pathsep.join(paths), "SCALMARL_TEST_PLANTED": str(planted)}
