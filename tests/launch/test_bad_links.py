@@ -129,6 +129,7 @@ def first_sendings(traffic: Any) -> list[Any]:
     return [{k: v for k, v in pair.items() if k != "repeat_bytes"} for pair in traffic["pairs"]]
 
 
+@pytest.mark.chaos
 def test_a_bad_link_changes_no_bit_and_no_first_sending_and_resume_keeps_it(
     start: Any, scalmarl: Run, tmp_path: Path
 ) -> None:

@@ -80,7 +80,10 @@ def test_another_seed_gives_other_bits(calm: Any, start: Any) -> None:
         assert all(here[process] != there[process] for process in here)
 
 
-@pytest.mark.parametrize("name", ["agent/1", "sim", "coordinator"])
+# ``test_exact_deaths`` has the death of every role.
+@pytest.mark.parametrize(
+    "name", ["agent/1", *(pytest.param(name, marks=pytest.mark.chaos) for name in ("sim", "coordinator"))]
+)
 def test_a_killed_process_comes_back_and_nothing_changes(name: str, calm: Any, start: Any, scalmarl: Run) -> None:
     launch = start(f"kill-{name.replace('/', '')}", *SMALL)
     launch.wait_for_round(1)
