@@ -47,13 +47,22 @@ class Bench:
         """The events of a kind so far."""
         return [line for line in read_lines(self.run.events) if line["event"] == name]
 
+    def tree(self) -> list[psutil.Process]:
+        """The launcher and everything below it."""
+        launcher = psutil.Process(self.process.pid)
+        return [launcher, *launcher.children(recursive=True)]
+
+    def failed(self) -> TrainingFailed:
+        """What to raise when the launch has ended too early."""
+        words = self.run.path.with_suffix(".txt").read_text(errors="replace")[-1000:]
+        return TrainingFailed(f"the measured launch failed: {words}", "run the same launch by hand to see more")
+
     def wait_for_rounds(self, rounds: int) -> None:
         """Wait until so many rounds are recorded. Raises ``TrainingFailed``."""
         deadline = time.monotonic() + RUN_WITHIN_S
         while len(read_lines(self.run.metrics)) < rounds:
             if self.process.poll() not in (None, 0) or time.monotonic() > deadline:
-                words = self.run.path.with_suffix(".txt").read_text(errors="replace")[-1000:]
-                raise TrainingFailed(f"the measured launch failed: {words}", "run the same launch by hand to see more")
+                raise self.failed()
             time.sleep(0.02)
 
 
@@ -194,8 +203,7 @@ def memory(agents: int, kappa: int) -> dict[str, Any]:
             process["name"]: psutil.Process(process["pid"]).memory_full_info().pss / 1e6
             for process in bench.run.read_state()["processes"]
         }
-        tree = [psutil.Process(bench.process.pid), *psutil.Process(bench.process.pid).children(recursive=True)]
-        whole = sum(process.memory_full_info().pss for process in tree) / 1e6
+        whole = sum(process.memory_full_info().pss for process in bench.tree()) / 1e6
     own = [size for name, size in sizes.items() if name.startswith("agent/")]
     return {
         "schema": SCHEMA, "agents": agents, "agent_pss_mb": statistics.median(own), "largest_agent_pss_mb": max(own),

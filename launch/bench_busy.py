@@ -11,8 +11,6 @@ import statistics
 import time
 from typing import Any
 
-import psutil
-
 from scalmarl.launch.bench import Bench, launched
 from scalmarl.launch.run_directory import SCHEMA
 
@@ -41,6 +39,5 @@ def busy(agents: int, kappa: int, rounds: int, runs: int) -> dict[str, Any]:
 def _spent(bench: Bench, rounds: int) -> tuple[float, float, float]:
     """When so many rounds are recorded: the time, and the user and system seconds that the run has spent so far."""
     bench.wait_for_rounds(rounds)
-    launcher = psutil.Process(bench.process.pid)
-    times = [process.cpu_times() for process in (launcher, *launcher.children(recursive=True))]
+    times = [process.cpu_times() for process in bench.tree()]
     return time.monotonic(), sum(t.user for t in times), sum(t.system for t in times)

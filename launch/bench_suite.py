@@ -7,7 +7,6 @@ among them do not: compare those of one machine.
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from scalmarl.launch.bench_busy import busy
 from scalmarl.launch.bench_ratios import Figure, document
 from scalmarl.launch.bench_recovery import cost_of
 from scalmarl.launch.machinery import PARTS
-from scalmarl.launch.versions import versions
+from scalmarl.launch.versions import processor, versions
 
 DEFAULT_COPIES, MANY_COPIES = 32, 256
 AGENTS, KAPPA = 8, 2
@@ -60,16 +59,6 @@ def _figures(pairs: int) -> Iterator[Figure]:
 
 def _silent(text: str) -> None:
     """A figure is told when it is whole."""
-
-
-def processor() -> str:
-    """The processor's name, as the kernel tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.machine()
 
 
 def figure_text(figure: Figure) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -21,6 +19,7 @@ from scalmarl.launch.errors import MachineNotFit, UserProblem
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import read_plan
 from scalmarl.launch.summary import bytes_text
+from scalmarl.launch.versions import processor
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.task import TaskSpec
@@ -247,10 +246,4 @@ def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def hardware() -> str:
     """Processor and number of cores of this machine."""
-    model = platform.machine()
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        model = next((x.partition(":")[2].strip() for x in text.splitlines() if x.startswith("model name")), model)
-    except OSError:
-        pass
-    return f"{os.cpu_count()} cores, {model}"
+    return f"{os.cpu_count()} cores, {processor()}"

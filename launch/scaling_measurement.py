@@ -167,8 +167,7 @@ def _await_first_step(bench: Bench) -> float:
     plan: Plan | None = None
     while time.monotonic() < deadline:
         if bench.process.poll() is not None:
-            words = bench.run.path.with_suffix(".txt").read_text(errors="replace")[-1000:]
-            raise TrainingFailed(f"the measured launch failed: {words}", "run the same launch by hand to see more")
+            raise bench.failed()
         if plan is None and bench.run.plan.exists():
             plan = read_plan(bench.run)
         if plan is not None:
@@ -193,10 +192,8 @@ def _control_messages(bench: Bench, plan: Plan) -> int:
 
 def _processes(bench: Bench) -> dict[str, psutil.Process]:
     """Every process of the launch: by its name in the run, or by its pid (launcher, fork server, resource tracker)."""
-    launcher = psutil.Process(bench.process.pid)
     names = {process["pid"]: process["name"] for process in bench.run.read_state()["processes"]}
-    tree = [launcher, *launcher.children(recursive=True)]
-    return {names.get(process.pid, str(process.pid)): process for process in tree}
+    return {names.get(process.pid, str(process.pid)): process for process in bench.tree()}
 
 
 def _processor_seconds(bench: Bench) -> dict[str, float]:

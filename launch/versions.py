@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("scalmarl", "torch", "numpy", "mujoco", "pyzmq")
@@ -25,3 +26,12 @@ def changed_versions(state: dict[str, Any]) -> str:
         return ""
     changed = [name for name in now if before.get(name) not in (None, now[name])]
     return ", ".join(f"{name} {before[name]} -> {now[name]}" for name in changed)
+
+
+def processor() -> str:
+    """The processor's name, as the kernel tells it, or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), platform.machine())
