@@ -99,7 +99,8 @@ class Learning:
         settings = LearnerSettings.from_data(plan.learner)
         critics = 1 + (plan.costs(agent) if settings.cost_terms != "none" else 0)
         width, rows = plan.input_width(agent), plan.samples / settings.minibatches
-        acts = _products((width, *settings.hidden, plan.task.action_sizes[agent]))
+        outputs = plan.task.action_choices[agent] or plan.task.action_sizes[agent]
+        acts = _products((width, *settings.hidden, outputs))
         return cls(
             acts=acts,
             policy_pieces=settings.policy_epochs * settings.minibatches,

@@ -36,6 +36,7 @@ def stretched(spec: TaskSpec, agents: int) -> TaskSpec:
         block_entries=longer(spec.block_entries),
         action_sizes=longer(spec.action_sizes),
         action_entries=longer(spec.action_entries),
+        action_choices=longer(spec.action_choices),
         cost_names=longer(spec.cost_names),
         cost_limits=longer(spec.cost_limits),
         edges=tuple((agent, agent + 1) for agent in range(agents - 1)),

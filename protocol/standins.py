@@ -154,6 +154,7 @@ def toy_plan(
         block_entries=tuple(tuple(f"entry {n}" for n in range(2 + agent % 3)) for agent in range(agents)),
         action_sizes=tuple(1 + agent % 2 for agent in range(agents)),
         action_entries=tuple(tuple(f"motor {n}" for n in range(1 + agent % 2)) for agent in range(agents)),
+        action_choices=(0,) * agents,
         cost_names=tuple(tuple(f"cost {j}" for j in range(m)) for m in costs),
         cost_limits=tuple((5.0,) * m for m in costs),
         edges=(), reward_mode="local", cost_mode="local", standing_still_return=0.0, standing_still_cost=0.0,

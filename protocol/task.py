@@ -16,10 +16,12 @@ class TaskSpec:
 
     ``name`` and ``partition`` name it, as in ``safe-ant:4x2``. ``block_sizes[i]`` numbers in agent i's observation
     block, called ``block_entries[i]``; ``action_entries[i]`` names the actuators of its action, ``action_sizes[i]`` of
-    them; ``cost_limits[i][j]`` is the limit on agent i's j-th undiscounted cost per episode. ``horizon`` is in control
-    steps of ``control_dt`` seconds. ``edges`` is the natural agent graph. ``standing_still_*`` are what zero action
-    makes of a whole episode: team return, team cost, and metres travelled. ``nonlocal_facts`` lists what is not local
-    by the nature of the world; ``notes`` what a user should know before reading a result.
+    them. ``action_choices[i]`` is 0 for an action of real numbers, or n >= 2 for one of n choices, which travels as one
+    number, the choice's index (``action_sizes[i]`` is then 1); ``cost_limits[i][j]`` is the limit on agent i's j-th
+    undiscounted cost per episode. ``horizon`` is in control steps of ``control_dt`` seconds. ``edges`` is the natural
+    agent graph. ``standing_still_*`` are what zero action makes of a whole episode: team return, team cost, and metres
+    travelled. ``nonlocal_facts`` lists what is not local by the nature of the world; ``notes`` what a user should know
+    before reading a result.
     """
 
     name: str
@@ -34,6 +36,7 @@ class TaskSpec:
     block_entries: tuple[tuple[str, ...], ...]
     action_sizes: tuple[int, ...]
     action_entries: tuple[tuple[str, ...], ...]
+    action_choices: tuple[int, ...]
     cost_names: tuple[tuple[str, ...], ...]
     cost_limits: tuple[tuple[float, ...], ...]
     edges: tuple[tuple[int, int], ...]
@@ -57,7 +60,8 @@ class TaskSpec:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> TaskSpec:
-        """The inverse of ``to_data``: lists become tuples again."""
+        """The inverse of ``to_data``: lists become tuples again. A plan from before there were choices has none."""
+        data = {"action_choices": (0,) * data["agents"], **data}
         return cls(**{name: value if name == "parameters" else _frozen(value) for name, value in data.items()})
 
 

@@ -92,6 +92,7 @@ def task_of(
         block_entries=tuple(blocks),
         action_sizes=tuple(len(motors) for motors in owners),
         action_entries=tuple(owners),
+        action_choices=(0,) * len(owners),
         cost_names=((cost,),) * len(owners),
         cost_limits=tuple((limit,) for limit in choice.limits),
         edges=edges,

@@ -164,7 +164,7 @@ def test_what_an_agent_is_charged_for_is_what_the_ledger_says_it_sends(agent: in
 def test_a_stretched_chain_is_the_longer_chain() -> None:
     short, long = describe("cheetahs", 8), describe("cheetahs", 20)
     made = stretched(short, 20)
-    for name in ("block_sizes", "action_sizes", "cost_limits", "edges", "agents"):
+    for name in ("block_sizes", "action_sizes", "action_choices", "cost_limits", "edges", "agents"):
         assert getattr(made, name) == getattr(long, name)
     assert describe_any("cheetahs", 300).agents == 300
 

@@ -23,6 +23,12 @@ def test_a_task_survives_json() -> None:
     assert TaskSpec.from_data(json.loads(json.dumps(TASK.to_data()))) == TASK
 
 
+def test_a_task_from_before_there_were_choices_has_none() -> None:
+    old = {name: value for name, value in TASK.to_data().items() if name != "action_choices"}
+    assert TaskSpec.from_data(json.loads(json.dumps(old))) == TASK
+    assert TASK.action_choices == (0, 0)
+
+
 def test_lists_become_tuples_at_every_depth() -> None:
     again = TaskSpec.from_data(json.loads(json.dumps(TASK.to_data())))
     assert again.edges == ((0, 1),)
