@@ -140,7 +140,8 @@ class Learner:
 
     def _step_multipliers(self) -> None:
         rollout, settings, own = self._rollout, self._settings, self._own
-        ended = int(rollout.done[1:].sum())
+        # Not those whose agent was gone already: its flags stay until the reset.
+        ended = int((rollout.done[1:] & rollout.valid).sum())
         estimates = []
         for j, limit in enumerate(self._limits):
             j_now = multiplier.cost_estimate(rollout.costs[j], rollout.valid, ended, self._plan.task.horizon)

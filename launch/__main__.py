@@ -33,6 +33,7 @@ def supervise(path: Path, quiet: bool) -> int:
     try:
         plan = read_plan(run)
         config, _ = resolve(run.config, (), {})
+        nursery.world_python = config.world.python
         display = Display() if quiet else Foreground(run, plan, next_round(run.metrics))
         return int(Supervisor(run, plan, config.processes.model_dump(), display, nursery, stop_requests).run())
     except UserProblem as problem:

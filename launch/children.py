@@ -14,7 +14,6 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -22,6 +21,7 @@ from typing import Protocol
 
 from scalmarl.launch.entry import ONE_THREAD
 from scalmarl.launch.errors import MachineNotFit
+from scalmarl.launch.sim_tools import command_of, environment_of_world
 from scalmarl.protocol.control import ControlChannel
 from scalmarl.protocol.keys import Role, role_of
 from scalmarl.protocol.lifeline import LAUNCHER_VARIABLE
@@ -113,9 +113,12 @@ def _await_ends(children: Sequence[Child], seconds: float) -> None:
 
 
 class Nursery:
-    """Starts children. Call from the main thread only: the parent-death signal fires when the forking thread ends."""
+    """Starts children. Call from the main thread only: the parent-death signal fires when the forking thread ends.
+
+    ``world_python``: the interpreter of the sim server, if it is another one."""
 
     def __init__(self) -> None:
+        self.world_python: str | None = None
         self.began = time.monotonic()
         os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
         os.environ.update(ONE_THREAD | _RETURN_MEMORY)
@@ -150,10 +153,13 @@ class Nursery:
                 forked = self._fork(theirs)
                 assert forked.pid is not None
                 return Child(forked.pid, ControlChannel(ours), _Forked(forked))
+            steps_world = role_of(process) is Role.SIM
+            command = command_of(_MODULES[role_of(process)], self.world_python if steps_world else None)
             popen = subprocess.Popen(
-                [sys.executable, "-m", _MODULES[role_of(process)], str(theirs.fileno()), str(os.getpid())],
+                [*command, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
+                env=environment_of_world() if steps_world else None,
             )
             return Child(popen.pid, ControlChannel(ours), _Executed(popen))
         finally:

@@ -17,7 +17,7 @@ from scalmarl.launch.config import Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
 from scalmarl.launch.env_command import env
-from scalmarl.launch.errors import TimedOut
+from scalmarl.launch.errors import TimedOut, UsageProblem
 from scalmarl.launch.option_types import limits, several
 from scalmarl.launch.plan_command import plan
 from scalmarl.launch.report_problem import guarded
@@ -25,6 +25,7 @@ from scalmarl.launch.run_directory import RunDirectory, find
 from scalmarl.launch.standard_streams import hold_standard_streams
 from scalmarl.launch.verify_command import verify
 from scalmarl.launch.voice import shell_words
+from scalmarl.launch.world_door import world_options
 
 STOP_WITHIN_S = 30.0
 run_option = click.option(
@@ -53,7 +54,8 @@ _FLAGS = {
     "algo": "run.algo", "graph": "run.graph", "rounds": "run.rounds", "envs": "world.envs", "steps": "world.steps",
     "seed": "run.seed", "schedule": "run.schedule", "on_loss": "run.on_loss", "order": "run.order",
     "reward": "world.reward", "cost": "world.cost", "limit": "world.limit", "physics": "world.physics",
-    "coupling": "world.coupling", "link": "processes.links",
+    "coupling": "world.coupling", "link": "processes.links", "world": "world.task", "python": "world.python",
+    "arguments": "world.arguments",
 }  # fmt: skip
 _DEFAULTS = Config()
 
@@ -63,6 +65,8 @@ _DEFAULTS = Config()
 @click.option("--kappa", type=int, help=f"Radius of a neighbourhood.  [default: {_DEFAULTS.run.kappa}]")
 @click.option("--kappa-unit", help="hops, or visible (agents seen, oneself included).  [default: hops]")
 @click.option("--task", help=f"NAME or NAME:PARTITION, see env list.  [default: {_DEFAULTS.world.task}]")
+@click.option("--world", metavar="MODULE:FUNCTION", help="A world of your own instead: FUNCTION makes a ParallelEnv.")
+@world_options
 @click.option("--algo", help=f"One of: {', '.join(ALGORITHMS)}.  [default: {_DEFAULTS.run.algo}]")
 @click.option("--graph", help="task, path, ring, star, grid[:RxC], complete, or a file of edges.  [default: task]")
 @click.option("--rounds", type=int, help=f"Collect-and-update cycles.  [default: {_DEFAULTS.run.rounds}]")
@@ -106,6 +110,7 @@ def launch(
     scalmarl launch --agents 8 --kappa 2
     scalmarl launch --agents 3 --kappa 1 --rounds 20 --seed 7 --run runs/small
     scalmarl launch --config runs/small/config.toml --set learner.clip=0.1 -d
+    scalmarl launch --world my_module:make --kappa 1
     scalmarl launch --agents 4 --kappa 1 --link 1-2:delay=50ms,loss=2%,cut=10s-20s
 
     Ctrl-C ends the run at the next commit; 'scalmarl resume' continues it with the same bits.
@@ -117,6 +122,8 @@ def launch(
     from scalmarl.launch.starting import begin, require_linux
 
     require_linux()
+    if flags["task"] and flags["world"]:
+        raise UsageProblem("--task and --world are both given", "leave one out")
     named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
     begin(make_plan(*resolve(file, assignments, named)), run_path, detach)
 

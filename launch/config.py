@@ -62,7 +62,13 @@ class RunConfig(Section):
 class WorldConfig(Section):
     """The physics and its task."""
 
-    task: str = Field("safe-manyant", description="task, NAME or NAME:PARTITION; see scalmarl env list")
+    task: str = Field(
+        "safe-manyant",
+        description="task, NAME or NAME:PARTITION (scalmarl env list), or a world of your own, MODULE:FUNCTION",
+    )
+    python: str | None = Field(None, description="interpreter of a world of your own; default: this one")
+    directory: str | None = Field(None, description="where its module is looked for; default: where launch was called")
+    arguments: dict[str, Any] = Field({}, description="keyword arguments of its FUNCTION")
     envs: Positive = Field(32, description="copies of the world, stepped together")
     groups: Positive = Field(1, description="groups of copies stepped in turn, so that physics and policies overlap")
     steps: Positive = Field(128, description="control steps of each copy per round")
@@ -71,9 +77,11 @@ class WorldConfig(Section):
         None, description="local (own share) or team (the team's to everybody); default: the task's"
     )
     cost: str | None = Field(
-        None, description="local (own), team (the team's to everybody) or legacy (as published); default: the task's"
+        None,
+        description="local (own), team (the team's to everybody) or legacy (as published); of a world of your own also "
+        "none, or MODULE:FUNCTION; default: the task's",
     )
-    limit: float | list[float] | None = Field(
+    limit: float | list[float | list[float]] | None = Field(
         None, description="cost limit per episode: one, or one per agent; default: the task's"
     )
     physics: str = Field("fast", description="fast (implicitfast integrator) or parity (the published one)")
@@ -165,8 +173,10 @@ class Config(Section):
     processes: ProcessesConfig = ProcessesConfig()
 
     def digest(self) -> str:
-        """Hash of all that decides the numbers: not the number of rounds, the schedule, threads or processes."""
-        data = self.model_dump(exclude={"processes": True, "run": {"rounds", "schedule"}, "world": {"threads"}})
+        """Hash of all that decides the numbers: not rounds, schedule, threads, places or processes."""
+        data = self.model_dump(
+            exclude={"processes": True, "run": {"rounds", "schedule"}, "world": {"threads", "python", "directory"}}
+        )
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
@@ -224,11 +234,16 @@ def _parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
         name, equals, text = assignment.partition("=")
         if not equals or "." not in name:
             raise UsageProblem(f"--set {assignment!r} is not section.key=value", "for example --set learner.clip=0.1")
-        try:
-            layer[name.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            layer[name.strip()] = text.strip()
+        layer[name.strip()] = read_value(text)
     return layer
+
+
+def read_value(text: str) -> Any:
+    """A TOML value, or else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
 
 
 def _explain(mistake: Any, origins: Origins) -> str:
@@ -251,6 +266,13 @@ def all_keys() -> dict[str, Any]:
     }
 
 
+def _toml(value: Any) -> str:
+    """A value as TOML has it: all but tables are as in JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+    return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
+
+
 def to_toml(config: Config, origins: Origins | None = None) -> str:
     """A configuration as TOML that ``--config`` reads back, each key under its meaning."""
     lines: list[str] = []
@@ -260,7 +282,7 @@ def to_toml(config: Config, origins: Origins | None = None) -> str:
         for key, value in part:
             name = f"{section}.{key}"
             origin = f" ({origins[name]})" if origins and name in origins else ""
-            text = json.dumps(value) if value is not None else None
+            text = _toml(value) if value is not None else None
             lines.append(f"# {fields[name].description}{origin}")
             lines.append(f"{key} = {text}" if text is not None else f"# {key} =")
         lines.append("")

@@ -126,7 +126,7 @@ class Foreground(Display):
         rounds_here = done - self._resumed_at
         left = (self._plan.rounds - done) * elapsed / max(rounds_here, 1)
         steps_s = self._plan.samples * len(recent) / max(sum(x["wall_s"] for x in recent), 1e-9)
-        ended = mean_of(recent, "return_team")
+        ended, far = mean_of(recent, "return_team"), mean_of(recent, "distance_rate")
         worst = max(
             (cost - limit, cost, limit, agent)
             for agent, (costs, limits) in enumerate(zip(line["cost_estimate_agent"], line["cost_limit"]))
@@ -139,7 +139,7 @@ class Foreground(Display):
             "steps/s": f"{steps_s:,.0f}",
             "return": f"{mean_of(recent, 'return_rate') or 0.0:,.0f}"
             + ("" if ended is None else f" (whole episodes {ended:,.0f})"),
-            "distance": f"{mean_of(recent, 'distance_rate') or 0.0:.1f} m",
+            **({} if far is None else {"distance": f"{far:.1f} m"}),
             "worst cost": f"{worst[1]:.0f} of {worst[2]:g} (agent {worst[3]})",
             "multiplier": f"{min(multipliers):.2f} to {max(multipliers):.2f}",
             "bytes/agent": f"{bytes_text(min(line['bytes_agent']))} to {bytes_text(max(line['bytes_agent']))}",

@@ -22,6 +22,7 @@ from scalmarl.launch.endpoint_book import socket_path_bytes
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
 from scalmarl.launch.places import check_places, places_of
 from scalmarl.launch.run_directory import RunDirectory
+from scalmarl.launch.world_door import describe_foreign, require_graph
 from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.graph import (
     SHAPES,
@@ -39,7 +40,7 @@ from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.sockets import longest_ipc_path
 from scalmarl.protocol.streams import MOST
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.tasks import FAMILIES, describe
+from scalmarl.sim_server.tasks import FAMILIES, describe, is_foreign
 
 AGENT_BYTES = 60 << 20
 """Measured private memory of an agent before its samples (``scalmarl bench memory``)."""
@@ -102,10 +103,14 @@ def draw_plan(config: Config, origins: Origins, describe: Describe = describe) -
             "raise --envs or --steps",
         )
     try:
-        task = describe(
-            world.task, run.agents, reward=world.reward or _reward_needed(algorithm, config), cost=world.cost,
-            limit=world.limit, physics=world.physics, horizon=world.horizon, coupling=world.coupling,
-        )  # fmt: skip
+        reward = world.reward or _reward_needed(algorithm, config)
+        if is_foreign(world.task):
+            task = describe_foreign(world, run.agents, reward)
+        else:
+            task = describe(
+                world.task, run.agents, reward=reward, cost=world.cost, limit=world.limit, physics=world.physics,
+                horizon=world.horizon, coupling=world.coupling,
+            )  # fmt: skip
         graph = _graph(run.graph, task)
         kappa = _radius(algorithm, graph, run.kappa, run.kappa_unit)
     except ValueError as error:
@@ -156,14 +161,16 @@ def _heard(algorithm: Algorithm, graph: AgentGraph, kappa: int) -> tuple[tuple[i
 def settled(config: Config, task: TaskSpec, kappa: int, switches: Switches) -> Config:
     """The configuration with all that task and algorithm settled written out, so that equal runs have equal
     configurations."""
-    limits = [limit for own in task.cost_limits for limit in own]
+    limits = [own[0] if len(own) == 1 else list(own) for own in task.cost_limits]
+    about = task.parameters
     world = {
         "task": task.label,
         "horizon": task.horizon,
         "reward": task.reward_mode,
-        "cost": task.cost_mode,
-        "limit": limits[0] if len(set(limits)) == 1 else limits,
-        "coupling": task.parameters["coupling"] if FAMILIES[task.name].takes_coupling else None,
+        "cost": (about.get("cost") or task.cost_mode) if task.maker else task.cost_mode,
+        "limit": limits[0] if all(limit == limits[0] for limit in limits) else limits,
+        "coupling": about["coupling"] if not task.maker and FAMILIES[task.name].takes_coupling else None,
+        "directory": about["directory"] if task.maker else None,
     }
     return config.model_copy(
         update={
@@ -176,6 +183,7 @@ def settled(config: Config, task: TaskSpec, kappa: int, switches: Switches) -> C
 
 def _graph(name: str, task: TaskSpec) -> AgentGraph:
     if name == "task":
+        require_graph(task)
         return graph_of_edges(task.agents, task.edges)
     path = Path(name)
     if name and name.partition(":")[0] not in SHAPES and (path.exists() or path.suffix or os.sep in name):

@@ -9,27 +9,57 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
-from scalmarl.launch.errors import MachineNotFit, TimedOut
+import scalmarl
+from scalmarl.launch.errors import MachineNotFit, TimedOut, UsageProblem
 from scalmarl.protocol.lifeline import LAUNCHER_VARIABLE
 
 Folder = Literal["sim_server", "launch"]
+WORLD_NEEDS = "numpy pyzmq msgpack"
+"""What another interpreter must have, besides the world itself."""
+
+
+def command_of(module: str, python: str | None = None) -> list[str]:
+    """How a module of ours is run: by this interpreter, or by another ``python``, which need not know our package."""
+    if python is None:
+        return [sys.executable, "-m", module]
+    return [python, str(Path(scalmarl.__file__).parent / "sim_server" / "elsewhere.py"), module]
+
+
+def environment_of_world(graphics: str = "disabled") -> dict[str, str]:
+    """What a process that steps a world finds around it: no graphics, and sets in the same order in every life."""
+    return {
+        **os.environ, "MUJOCO_GL": graphics, "PYTHONHASHSEED": "0", LAUNCHER_VARIABLE: str(os.getpid()),
+    }  # fmt: skip
 
 
 def ask(
-    tool: str, *arguments: str, about: bytes = b"", folder: Folder = "sim_server", within_s: float | None = None
+    tool: str,
+    *arguments: str,
+    about: bytes = b"",
+    folder: Folder = "sim_server",
+    within_s: float | None = None,
+    python: str | None = None,
 ) -> bytes:
-    """What ``python -m scalmarl.FOLDER.TOOL ARGUMENTS`` answers; ``about`` is its standard input. Raises
-    ``MachineNotFit`` and, after ``within_s``, ``TimedOut``."""
+    """What ``PYTHON -m scalmarl.FOLDER.TOOL ARGUMENTS`` answers; ``about`` is its standard input. Raises
+    ``MachineNotFit``, ``UsageProblem`` for a ``python`` that is none and, after ``within_s``, ``TimedOut``."""
     try:
-        done = run_tool(tool, arguments, about, folder=folder, within_s=within_s)
+        done = run_tool(tool, arguments, about, folder=folder, within_s=within_s, python=python)
+    except OSError as error:
+        if python is None:
+            raise
+        raise UsageProblem(
+            f"the world's interpreter {python} cannot be run ({error.strerror})", "name a Python, 3.9 or newer"
+        ) from None
     except subprocess.TimeoutExpired:
         raise TimedOut(
             f"scalmarl.{folder}.{tool} was not through after {within_s:g} s", "ask for fewer rounds or copies"
         ) from None
     if done.returncode != 0:
-        raise MachineNotFit(f"scalmarl.{folder}.{tool} failed: {last_words(done)}", "see: scalmarl doctor")
+        cure = f"it needs: {python} -m pip install {WORLD_NEEDS}" if python else "see: scalmarl doctor"
+        raise MachineNotFit(f"scalmarl.{folder}.{tool} failed: {last_words(done)}", cure)
     return done.stdout
 
 
@@ -41,10 +71,11 @@ def run_tool(
     graphics: str = "disabled",
     folder: Folder = "sim_server",
     within_s: float | None = None,
+    python: str | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """The same, whatever comes of it; ``graphics`` is MuJoCo's library. Raises ``subprocess.TimeoutExpired``."""
-    command = [sys.executable, "-m", f"scalmarl.{folder}.{tool}", *arguments]
-    environment = {**os.environ, "MUJOCO_GL": graphics, LAUNCHER_VARIABLE: str(os.getpid())}
+    command = [*command_of(f"scalmarl.{folder}.{tool}", python), *arguments]
+    environment = environment_of_world(graphics)
     return subprocess.run(command, input=about, capture_output=True, check=False, env=environment, timeout=within_s)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Union
 
 from scalmarl.protocol.keys import Key
 from scalmarl.protocol.kinds import Value
@@ -59,7 +59,7 @@ class Breathe:
     phase: str
 
 
-Effect = Need | NeedAny | Arrived | Put | Checkpoint | Breathe
+Effect = Union[Need, NeedAny, Arrived, Put, Checkpoint, Breathe]  # noqa: UP007, an old world's Python evaluates it
 Body = Generator[Effect, Any, None]
 
 

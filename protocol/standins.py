@@ -7,7 +7,7 @@ value into a different digest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,9 +109,14 @@ class HashWorld:
         self._plan = plan
         self._chains = [HashChain(f"world {plan.seed} {group}") for group in range(plan.groups)]
 
-    def step(self, group: int, actions: Sequence[Value]) -> None:
+    def begin(self) -> Iterable[None]:
+        """The chains begin where they are."""
+        return ()
+
+    def step(self, group: int, actions: Sequence[Value]) -> Iterable[None]:
         """Eat the joint action."""
         self._chains[group].eat("step", *actions)
+        return ()
 
     def observation(self, agent: int, group: int) -> Value:
         """Draw the agent's observation of the current state."""
@@ -125,10 +130,11 @@ class HashWorld:
         """All chains' states."""
         return b"".join(chain.state for chain in self._chains)
 
-    def load(self, content: bytes) -> None:
+    def load(self, content: bytes) -> Iterable[None]:
         """Go on from saved states."""
         for index, chain in enumerate(self._chains):
             chain.state = content[32 * index : 32 * index + 32]
+        return ()
 
 
 def toy_plan(

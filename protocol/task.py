@@ -20,8 +20,8 @@ class TaskSpec:
     number, the choice's index (``action_sizes[i]`` is then 1); ``cost_limits[i][j]`` is the limit on agent i's j-th
     undiscounted cost per episode. ``horizon`` is in control steps of ``control_dt`` seconds. ``edges`` is the natural
     agent graph. ``standing_still_*`` are what zero action makes of a whole episode: team return, team cost, and metres
-    travelled. ``nonlocal_facts`` lists what is not local by the nature of the world; ``notes`` what a user should know
-    before reading a result.
+    travelled; ``None`` where nobody knows. ``nonlocal_facts`` lists what is not local by the nature of the world;
+    ``notes`` what a user should know before reading a result.
     """
 
     name: str
@@ -42,9 +42,9 @@ class TaskSpec:
     edges: tuple[tuple[int, int], ...]
     reward_mode: str
     cost_mode: str
-    standing_still_return: float
-    standing_still_cost: float
-    standing_still_distance: float
+    standing_still_return: float | None
+    standing_still_cost: float | None
+    standing_still_distance: float | None
     initial_std: float
     nonlocal_facts: tuple[str, ...]
     notes: tuple[str, ...]
@@ -53,6 +53,11 @@ class TaskSpec:
     def label(self) -> str:
         """``safe-ant:4x2``: what ``--task`` takes to mean this partition."""
         return f"{self.name}:{self.partition}" if self.partition else self.name
+
+    @property
+    def maker(self) -> str:
+        """``module:function`` that makes a world from outside; '' for the product's own worlds."""
+        return str(self.parameters.get("maker", ""))
 
     def to_data(self) -> dict[str, Any]:
         """Plain lists and dictionaries, for JSON and for the launch plan."""

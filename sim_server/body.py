@@ -5,21 +5,31 @@ Rules of this file: pure; the world is handed in, and no MuJoCo is imported here
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from scalmarl.protocol.effects import Body, breathe, checkpoint, need, need_all, put
+from scalmarl.protocol.effects import Body, Effect, breathe, checkpoint, need, need_all, put
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
 from scalmarl.protocol.kinds import DIGEST_BYTES, Value
 from scalmarl.protocol.plan import Plan
 
 
-class SteppedWorld(Protocol):
-    """What the body asks of a world; ``sim_server.world`` has the real ones."""
+class WorldBroken(ValueError):
+    """The world gave, or was given, something that nothing can be computed from: the message says what and where."""
 
-    def step(self, group: int, actions: Sequence[Value]) -> None:
+
+class SteppedWorld(Protocol):
+    """What the body asks of a world; ``sim_server.world`` has the product's, ``sim_server.foreign_world`` anybody's.
+
+    What may take long is a sequence of pieces of work, between which the process serves its peers.
+    """
+
+    def begin(self) -> Iterable[None]:
+        """Put all copies at their first start."""
+
+    def step(self, group: int, actions: Sequence[Value]) -> Iterable[None]:
         """Advance one group of copies by one control step; ``actions[i]`` is ``[E/G, action size of i]``."""
 
     def observation(self, agent: int, group: int) -> Value:
@@ -31,16 +41,17 @@ class SteppedWorld(Protocol):
     def save(self) -> bytes:
         """All that is needed to go on bit-identically."""
 
-    def load(self, content: bytes) -> None:
+    def load(self, content: bytes) -> Iterable[None]:
         """The inverse of ``save``."""
 
 
 def sim_body(plan: Plan, world: SteppedWorld, round: int, content: bytes | None) -> Body:
     """Rounds from ``round`` to the plan's end; step ``t * G + g`` is control step t of group g."""
     if content is None:
+        yield from in_pieces(world.begin(), "starting the world")
         yield from checkpoint(0, world.save())
     else:
-        world.load(content)
+        yield from in_pieces(world.load(content), "restoring the world")
     neutral = [np.zeros((plan.group_copies, size), "<f4") for size in plan.task.action_sizes]
     while round < plan.rounds:
         yield from breathe("sampling")
@@ -51,10 +62,17 @@ def sim_body(plan: Plan, world: SteppedWorld, round: int, content: bytes | None)
                     [Key(agent, Kind.ACTION, agent, round, step - plan.groups) for agent in plan.present]
                 )
                 actions = dict(zip(plan.present, said))
-                world.step(group, [actions.get(agent, neutral[agent]) for agent in range(plan.agents)])
+                joint = [actions.get(agent, neutral[agent]) for agent in range(plan.agents)]
+                yield from in_pieces(world.step(group, joint), "sampling")
             for agent in plan.present:
                 yield from put(Key(SIM, Kind.OBSERVATION, agent, round, step), world.observation(agent, group))
         digest = yield from checkpoint(round + 1, world.save(), world.figures())
         yield from put(Key(SIM, Kind.DONE, SIM, round, 0), np.frombuffer(digest, dtype="u1", count=DIGEST_BYTES))
         yield from need(Key(COORDINATOR, Kind.COMMIT, COORDINATOR, round, 0))
         round += 1
+
+
+def in_pieces(work: Iterable[None], phase: str) -> Generator[Effect, Any, None]:
+    """All of some work, with a breath after each piece."""
+    for _ in work:
+        yield from breathe(phase)

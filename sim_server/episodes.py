@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,26 +13,29 @@ Bools = NDArray[np.bool_]
 Copies = NDArray[np.int64]
 
 LENGTH, RETURN_TEAM, COST_TEAM, DISTANCE = range(4)
-"""Columns of ``Episodes.sums``; then every agent's return, and every agent's cost."""
+"""Columns of ``Episodes.sums``; then every agent's return, and every agent's costs."""
 _OWN = 4
 
 
 class Episodes:
-    """``E`` copies' episodes of at most ``horizon`` control steps.
+    """``E`` copies' episodes of at most ``horizon`` control steps; agent i has ``costs[i]`` costs (default: one each).
 
-    ``sums`` ``[E, 4 + 2 A]`` is what each copy's episode has amounted to so far. ``over`` ``[E]``: the last observation
+    ``sums`` ``[E, 4 + A + C]`` is what each copy's episode has amounted to. ``over`` ``[E]``: the last observation
     ended an episode, by a fall (``terminated``) or at the horizon (``truncated``); the copy is reset at its next step.
     With ``staggered`` copy e starts at age floor(e * horizon / E), so that episodes end evenly; such a shortened first
     episode is left out of the figures.
     """
 
-    def __init__(self, copies: int, agents: int, horizon: int, staggered: bool = True) -> None:
+    def __init__(
+        self, copies: int, agents: int, horizon: int, staggered: bool = True, costs: Sequence[int] | None = None
+    ) -> None:
+        self._costs = tuple(costs or (1,) * agents)
         self._agents, self._horizon, self._copies, self._staggered = agents, horizon, copies, staggered
         self.number = np.full(copies, -1, np.int64)
         self.began_at = np.zeros(copies, np.int64)
         self.terminated, self.truncated, self.over = (np.zeros(copies, bool) for _ in range(3))
         self._longest = np.full(copies, float(horizon))
-        self.sums = np.zeros((copies, _OWN + 2 * agents))
+        self.sums = np.zeros((copies, _OWN + agents + sum(self._costs)))
         self._forget()
 
     @property
@@ -63,10 +66,12 @@ class Episodes:
         moved: Array,
         fell: Bools | None = None,
         resetting: Bools | None = None,
+        cut: Bools | None = None,
     ) -> Array:
-        """Enter one step of a group: every agent's own reward ``[E/G, A]``, costs ``[E/G, A]`` (or ``[E/G, 1]``, the
-        same for all), metres travelled, who fell (``None``: nobody can), and which copies were reset instead (``None``:
-        none), of which nothing is counted. Returns the team reward ``[E/G]``."""
+        """Enter one step of a group: every agent's own reward ``[E/G, A]``, costs ``[E/G, C]`` (or ``[E/G, 1]``, the
+        same for all), metres travelled, who fell (``None``: nobody can), which copies were reset instead (``None``:
+        none), of which nothing is counted, and whose episode the world itself truncated (``None``: none). Returns the
+        team reward ``[E/G]``."""
         step = np.empty((len(moved), self.sums.shape[1]))
         step[:, LENGTH] = 1.0
         team: Array = rewards.sum(axis=1)
@@ -82,6 +87,8 @@ class Episodes:
         sums += step
         self._round += step.sum(axis=0)
         ended = sums[:, LENGTH] >= self._longest[copies]
+        if cut is not None:
+            ended |= cut
         if resetting is not None:
             ended &= ~resetting
         if fell is not None:
@@ -111,10 +118,10 @@ class Episodes:
             "cost_team": means[COST_TEAM] if means else None,
             "distance": means[DISTANCE] if means else None,
             "length": means[LENGTH] if means else None,
-            "cost_agent": means[_OWN + self._agents :] if means else None,
+            "cost_agent": self._by_agent(means[_OWN + self._agents :]) if means else None,
             "return_rate": rates[RETURN_TEAM],
             "cost_rate_team": rates[COST_TEAM],
-            "cost_rate_agent": rates[_OWN + self._agents :],
+            "cost_rate_agent": self._by_agent(rates[_OWN + self._agents :]),
             "distance_rate": rates[DISTANCE],
             "steps": steps,
             "terminations": self._falls,
@@ -131,10 +138,17 @@ class Episodes:
             "cost_team": sums[COST_TEAM],
             "distance": sums[DISTANCE],
             "return_agent": sums[_OWN : _OWN + self._agents],
-            "cost_agent": sums[_OWN + self._agents :],
+            "cost_agent": self._by_agent(sums[_OWN + self._agents :]),
             "terminated": bool(self.terminated[copy]),
             "truncated": bool(self.truncated[copy]),
         }
+
+    def _by_agent(self, costs: list[float]) -> list[Any]:
+        """A number per agent, or, where any has several costs, a list per agent."""
+        if all(count == 1 for count in self._costs):
+            return costs
+        ends = np.cumsum(self._costs).tolist()
+        return [costs[start:end] for start, end in zip([0, *ends], ends)]
 
     def _forget(self) -> None:
         self._finished: list[Array] = []

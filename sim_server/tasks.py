@@ -6,6 +6,7 @@ Every ``ValueError`` of this file reads "what is wrong and where; how to mend it
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from scalmarl.protocol.task import TaskSpec
@@ -16,9 +17,19 @@ FAMILIES: dict[str, Family] = {
     family.name: family for family in (manyant_task.FAMILY, ant_task.FAMILY, *cheetah_task.FAMILIES.values())
 }
 TASKS = tuple(FAMILIES)
+SHORTCUTS = {"mamujoco": "scalmarl.sim_server.mamujoco"}
+"""Worlds from outside that have a short name: our modules whose ``make`` takes what stands after the colon."""
 DEFAULT_AGENTS = 8
 STIFFEST = 1e4
 """N/m; the physics stays sound to ten times as much."""
+
+
+def is_foreign(task: str) -> bool:
+    """Whether a name means a world from outside: ``module:function``, or ``mamujoco:SCENARIO-PARTITION``."""
+    module = task.partition(":")[0]
+    return module not in FAMILIES and (
+        module in SHORTCUTS or re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", task) is not None
+    )
 
 
 def describe(
@@ -41,7 +52,7 @@ def describe(
     """
     name, colon, partition = task.partition(":")
     if name not in FAMILIES:
-        raise ValueError(f"unknown task {name!r}; {nearest(name, TASKS)}")
+        raise ValueError(f"unknown task {name!r}; {nearest(name, TASKS)}, or --world module:function for your own")
     family = FAMILIES[name]
     if colon and not partition:
         raise ValueError(f"{task!r} names no partition after its colon; leave the colon out, or name one")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scalmarl.protocol.kinds import FLAGS, Value
 from scalmarl.protocol.streams import Purpose, stream
 from scalmarl.protocol.task import TaskSpec
+from scalmarl.sim_server.body import WorldBroken
 from scalmarl.sim_server.cheetah_scene import CheetahScene
 from scalmarl.sim_server.episodes import Episodes
 from scalmarl.sim_server.manyant_scene import ManyAntScene
@@ -42,10 +43,6 @@ _LOG.set()
 
 _LARGEST = 1e10
 """What MuJoCo itself takes for the largest sound number of a state."""
-
-
-class WorldBroken(ValueError):
-    """An action or the physics gave a number that is not finite, or so large that it soon will be."""
 
 
 def make_scene(spec: TaskSpec) -> Scene:
@@ -89,7 +86,7 @@ class World:
 
     def step(self, group: int, actions: Sequence[Value]) -> None:
         """One control step of a group's copies; ``actions[i]`` is ``[E/G, action size of i]``. Raises
-        ``WorldBroken``."""
+        ``WorldBroken`` where an action or the physics gave a number that is not finite or soon will not be."""
         copies, ids = self._groups[group], self._ids[group]
         action = np.concatenate(actions, axis=1, out=self._action)
         over = self.episodes.over[copies]

@@ -13,7 +13,7 @@ from scalmarl.protocol.shell import read_plan
 
 def saved_again(plan: Plan, process: int, content: bytes) -> bytes:
     if process == SIM:
-        from scalmarl.sim_server.process import SavedWorld
+        from scalmarl.sim_server.making import SavedWorld
         from scalmarl.sim_server.world import World
 
         world = SavedWorld(World(plan.task, copies=plan.copies, groups=plan.groups, seed=plan.seed, threads=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -53,7 +53,10 @@ class SmallWorld:
         for i in range(agents):
             self._start(i, np.ones(copies, dtype=bool))
 
-    def step(self, group: int, actions: list[Value]) -> None:
+    def begin(self) -> Iterable[None]:
+        return ()
+
+    def step(self, group: int, actions: list[Value]) -> Iterable[None]:
         plan, size = self._plan, self._plan.group_copies
         here = slice(group * size, (group + 1) * size)
         before = [points[here].copy() for points in self._points]
@@ -77,6 +80,7 @@ class SmallWorld:
             self._start(i, again)
         if self._coupled:
             self._flags[:, :, here] = self._flags[:, :, here].any(axis=0)
+        return ()
 
     def observation(self, agent: int, group: int) -> Value:
         size = self._plan.group_copies
@@ -99,7 +103,7 @@ class SmallWorld:
     def save(self) -> bytes:
         return bytes(safetensors.numpy.save({"time": self._time, "age": self._age, "points": np.hstack(self._points)}))
 
-    def load(self, content: bytes) -> None:
+    def load(self, content: bytes) -> Iterable[None]:
         raise NotImplementedError("nothing dies in these tests")
 
     def _start(self, agent: int, copies: Array) -> None:

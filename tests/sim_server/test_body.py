@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,9 +38,13 @@ class StubWorld:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     steps: dict[int, int] = field(default_factory=dict)
 
-    def step(self, group: int, actions: Sequence[Value]) -> None:
+    def begin(self) -> Iterable[None]:
+        return ()
+
+    def step(self, group: int, actions: Sequence[Value]) -> Iterable[None]:
         self.steps[group] = self.steps.get(group, 0) + 1
         self.calls.append(("step", group, list(actions)))
+        return ()
 
     def observation(self, agent: int, group: int) -> Value:
         shape = form(self.plan, Key(SIM, Kind.OBSERVATION, agent, 0, 0))[1]
@@ -52,8 +56,9 @@ class StubWorld:
     def save(self) -> bytes:
         return repr(sorted(self.steps.items())).encode()
 
-    def load(self, content: bytes) -> None:
+    def load(self, content: bytes) -> Iterable[None]:
         self.calls.append(("load", content))
+        return ()
 
 
 def drive(plan: Plan, world: StubWorld, round: int = 0, content: bytes | None = None) -> list[Effect]:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scalmarl.sim_server.body import WorldBroken
 from scalmarl.sim_server.corridor import Corridor, scale_for
+from scalmarl.sim_server.making import SavedWorld
 from scalmarl.sim_server.manyant_model import SUBSTEPS, build_model
 from scalmarl.sim_server.manyant_task import CONTROL_DT, HALF_WIDTH
-from scalmarl.sim_server.process import SavedWorld
 from scalmarl.sim_server.tasks import describe
-from scalmarl.sim_server.world import World, WorldBroken
+from scalmarl.sim_server.world import World
 
 Array = NDArray[Any]
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION

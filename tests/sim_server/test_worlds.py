@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scalmarl.sim_server.process import SavedWorld
+from scalmarl.sim_server.making import SavedWorld
 from scalmarl.sim_server.tasks import FAMILIES, describe
 from scalmarl.sim_server.world import World
 
