@@ -7,6 +7,7 @@ costs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -165,10 +166,13 @@ def _edges(copy: ForeignCopy) -> list[tuple[int, int]] | None:
 
 if __name__ == "__main__":
     die_with_launcher()
-    wish = json.load(sys.stdin)
-    try:
-        answer: dict[str, Any] = {"spec": describe_foreign(wish).to_data()}
-    except ContractBroken as broken:
-        who = f"agent {broken.agent}: " if broken.agent else ""
-        answer = {"problem": f"{wish['task']}: {who}{broken}"}
-    json.dump(answer, sys.stdout)
+    told = sys.stdout
+    # A world that prints must not break the answer.
+    with contextlib.redirect_stdout(sys.stderr):
+        wished = json.load(sys.stdin)
+        try:
+            answer: dict[str, Any] = {"spec": describe_foreign(wished).to_data()}
+        except ContractBroken as broken:
+            who = f"agent {broken.agent}: " if broken.agent else ""
+            answer = {"problem": f"{wished['task']}: {who}{broken}"}
+    json.dump(answer, told)

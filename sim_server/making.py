@@ -40,8 +40,7 @@ class SavedWorld:
     """A world whose whole state is one byte string; see ``sim_server.body.SteppedWorld``."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
-        self.episodes = world.episodes
+        self._world, self.episodes = world, world.episodes
         self.observation = world.observation
 
     def begin(self) -> Iterable[None]:

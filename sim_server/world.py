@@ -58,13 +58,15 @@ class World:
     sent; ``episodes`` has the ages and ends. Raises ``ValueError``.
     """
 
+    episodes: Episodes
+
     def __init__(
         self, spec: TaskSpec, *, copies: int, groups: int, seed: int, threads: int, staggered: bool = True
     ) -> None:
         if groups < 1 or copies < groups or copies % groups:
             raise ValueError(f"{copies} copies in {groups} groups; make the copies a multiple of the groups")
         self.spec, self.scene = spec, make_scene(spec)
-        self._seed, self._copies, self._size = seed, copies, copies // groups
+        self._copies, self._size = copies, copies // groups
         self.batch = Batch(self.scene.model, nsim=copies, nthread=threads, persistent=self.scene.persistent)
         self.scene.bind(self.batch)
         self._ctrl = self.batch.bind("ctrl")
@@ -77,8 +79,14 @@ class World:
         self._action = np.empty((self._size, len(self._motors)))
         self.rewards = np.zeros((copies, spec.agents))
         self.costs = np.zeros((copies, spec.agents))
-        self.episodes = Episodes(copies, spec.agents, spec.horizon, staggered)
-        self._reset(np.arange(copies))
+        self._staggered = staggered
+        self.restart(seed)
+
+    def restart(self, seed: int) -> None:
+        """Put every copy at its first start under a seed."""
+        self._seed = seed
+        self.episodes = Episodes(self._copies, self.spec.agents, self.spec.horizon, self._staggered)
+        self._reset(np.arange(self._copies))
         self._marks = np.concatenate([self.scene.marks(group) for group in self._groups])
         self._sent = [self._look(group) for group in self._groups]
 
