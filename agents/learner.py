@@ -21,7 +21,7 @@ from scalmarl.agents.critics import Regression, explained_variance
 from scalmarl.agents.hearing import Hearing
 from scalmarl.agents.learner_state import Networks, load_state, save_state
 from scalmarl.agents.ledger import Step, moved_sensitivity, told_step
-from scalmarl.agents.networks import QuickMean, first_layer, last_layer
+from scalmarl.agents.networks import first_layer, last_layer
 from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale_last_layer
 from scalmarl.agents.policy_update import Batch, ClippedTurn, Outcome, mixed_advantage, theorem_price
 from scalmarl.agents.rollout import Rollout
@@ -57,8 +57,7 @@ class Learner:
         self._round = round
         self._rollout = Rollout(self._plan, self._me, self._own.inputs.mean)
         self._see = FrozenInput(self._own.inputs, self._settings.observation_limit)
-        self._mean = QuickMean(self._own.policy.mean)
-        self._std: NDArray[np.float32] = self._own.policy.log_std.detach().exp().numpy()
+        self._act = self._own.policy.acting()
         self._figures = {"began": time.perf_counter()}
 
     def observe(self, step: int, observation: Value) -> Value:
@@ -72,10 +71,8 @@ class Learner:
     def act(self, step: int) -> Value:
         """a ~ pi(. | s_{N_kappa})."""
         t, copies = self._rollout.place(step)
-        mean = self._mean(self._see(self._rollout.inputs[t, copies]))
         draw = stream(self._plan.seed, purpose=Purpose.ACTION_NOISE, process=self._me, round=self._round, step=step)
-        noise = draw.standard_normal(mean.shape, dtype=np.float32)
-        action: NDArray[np.float32] = mean + self._std * noise
+        action = self._act(self._see(self._rollout.inputs[t, copies]), draw)
         self._rollout.actions[t, copies] = action
         return action
 
@@ -250,7 +247,8 @@ class Learner:
             "bound": outcome.bound,
             "epochs": outcome.epochs,
             "clip_fraction": outcome.clip_fraction,
-            "policy_std": float(own.policy.log_std.detach().exp().mean()),
+            "policy_std": own.policy.mean_std(),
+            "policy_entropy": outcome.entropy,
             "sensitivity": list(own.sensitivities),
             **{name: figures[name] for name in ("explained_variance", "cost_estimate", "multiplier")},
             "sample_s": figures["estimated"] - figures["began"],
@@ -260,7 +258,7 @@ class Learner:
     def _merge_inputs(self) -> None:
         old = self._own.inputs
         new = old.merged(self._rollout.inputs[:-1], self._rollout.unseen)
-        for network in (self._own.policy.mean, *self._own.critics):
+        for network in (self._own.policy.network, *self._own.critics):
             rescale_first_layer(first_layer(network), old, new)
         self._own.inputs = new
 

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from scalmarl.agents.networks import VALUE_GAIN, GaussianPolicy, perceptron
+from scalmarl.agents.networks import VALUE_GAIN, perceptron
 from scalmarl.agents.normaliser import InputNormaliser, ValueNormaliser
+from scalmarl.agents.policies import CategoricalPolicy, GaussianPolicy, Policy
 from scalmarl.agents.settings import LearnerSettings
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.streams import Purpose, stream
@@ -30,8 +31,11 @@ class Networks:
         priced = costs if settings.cost_terms != "none" else 0
         draw = stream(plan.seed, purpose=Purpose.INITIAL_WEIGHTS, process=me)
         generator = torch.Generator().manual_seed(int(draw.integers(2**63)))
-        self.policy = GaussianPolicy(
-            width, settings.hidden, plan.task.action_sizes[me], settings.initial_std, generator
+        actions, choices = plan.task.action_sizes[me], plan.task.action_choices[me]
+        self.policy: Policy = (
+            CategoricalPolicy(width, settings.hidden, choices, generator)
+            if choices
+            else GaussianPolicy(width, settings.hidden, actions, settings.initial_std, generator)
         )
         self.critics = [perceptron(width, settings.hidden, 1, VALUE_GAIN, generator) for _ in range(1 + priced)]
         self.policy_optimiser = _adam(self.policy, settings.policy_lr)

@@ -1,4 +1,4 @@
-"""The Gaussian policy and the critics over s_{N_kappa}: plain multilayer perceptrons with tanh."""
+"""The networks of policies and critics over s_{N_kappa}: plain multilayer perceptrons with tanh."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 HIDDEN_GAIN = math.sqrt(2.0)
 POLICY_GAIN = 0.01
 VALUE_GAIN = 1.0
-_LOG_2PI = math.log(2.0 * math.pi)
 
 
 def perceptron(
@@ -56,23 +55,8 @@ class _Tanh(torch.autograd.Function):
         return passed_on
 
 
-class GaussianPolicy(nn.Module):
-    """pi(a | s_{N_kappa}): mean from a perceptron, state-independent deviations. Actions are not squashed."""
-
-    def __init__(
-        self, width: int, hidden: Sequence[int], actions: int, initial_std: float, generator: torch.Generator
-    ) -> None:
-        super().__init__()
-        self.mean = perceptron(width, hidden, actions, POLICY_GAIN, generator)
-        self.log_std = nn.Parameter(torch.full((actions,), math.log(initial_std)))
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean ``[..., A]`` and deviation ``[A]`` for normalised inputs ``[..., D]``."""
-        return self.mean(inputs), self.log_std.exp()
-
-
-class QuickMean:
-    """A policy's mean by NumPy, for acting: the same function to rounding, at a third of the calls' cost.
+class QuickNetwork:
+    """A policy's network by NumPy, for acting: the same function to rounding, at a third of the calls' cost.
 
     Log-probabilities are always taken from the network itself, so nothing that is learned from depends on it.
     """
@@ -82,25 +66,12 @@ class QuickMean:
         self._layers = [(layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy()) for layer in linear]
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mean ``[E, A]`` for normalised inputs ``[E, D]``."""
+        """Outputs ``[E, out]`` for normalised inputs ``[E, D]``."""
         *hidden, (weight, bias) = self._layers
         for inner_weight, inner_bias in hidden:
             inputs = np.tanh(inputs @ inner_weight + inner_bias)
-        mean: NDArray[np.float32] = inputs @ weight + bias
-        return mean
-
-
-def log_prob(mean: Tensor, std: Tensor, actions: Tensor) -> Tensor:
-    """log pi(a | s), summed over the action's entries: the joint ratio of the theory, not one per entry."""
-    return (-0.5 * ((actions - mean) / std).square() - std.log() - 0.5 * _LOG_2PI).sum(-1)
-
-
-def kl_divergence(old_mean: Tensor, old_std: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """KL(old || new) of diagonal Gaussians, per sample, in double precision: beside a ratio of 1, float32 would lose
-    the square of a shift below 3e-4, and a step that moved would seem not to have moved."""
-    old_mean, old_std, mean, std = (tensor.double() for tensor in (old_mean, old_std, mean, std))
-    ratio = (old_std / std).square()
-    return 0.5 * (ratio + ((old_mean - mean) / std).square() - 1.0 - ratio.log()).sum(-1)
+        outputs: NDArray[np.float32] = inputs @ weight + bias
+        return outputs
 
 
 def first_layer(network: nn.Sequential) -> nn.Linear:

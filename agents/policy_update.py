@@ -19,7 +19,7 @@ from torch import Tensor
 
 from scalmarl.agents.advantages import standardise
 from scalmarl.agents.ledger import Bounds, Step
-from scalmarl.agents.networks import GaussianPolicy, kl_divergence, log_prob
+from scalmarl.agents.policies import Distribution, Policy
 from scalmarl.agents.settings import LearnerSettings
 
 BISECTIONS = 4
@@ -74,7 +74,8 @@ class Batch:
 class Outcome:
     """What a turn did. ``log_ratio`` ``[B]`` of the sampled actions, exactly 0 for an agent that did not move.
 
-    ``bound`` names what ended the turn: ``epochs`` where nothing did before they were over.
+    ``bound`` names what ended the turn: ``epochs`` where nothing did before they were over. ``entropy``: mean over the
+    valid samples, in nats.
     """
 
     log_ratio: Tensor
@@ -84,6 +85,7 @@ class Outcome:
     epochs: int
     bound: str
     clip_fraction: float
+    entropy: float
 
 
 Reached = tuple[list[Tensor], dict[str, Any]]
@@ -95,7 +97,7 @@ class PolicyTurn:
 
     def __init__(
         self,
-        policy: GaussianPolicy,
+        policy: Policy,
         optimiser: torch.optim.Optimizer,
         batch: Batch,
         bounds: Bounds,
@@ -103,10 +105,8 @@ class PolicyTurn:
     ) -> None:
         self._policy, self._optimiser, self._batch = policy, optimiser, batch
         self._bounds, self._settings = bounds, settings
-        with torch.no_grad():
-            mean, std = policy(batch.inputs)
-            self._old_mean, self._old_std = mean.clone(), std.clone()
-            self._old_log_prob = log_prob(mean, std, batch.actions)
+        self._old = self._now()
+        self._old_log_prob = self._old.log_prob(batch.actions)
         self._valid: NDArray[np.bool_] = batch.weights.numpy() > 0
         self._count = max(int(self._valid.sum()), 1)
         self._clipped = [0.0, 0.0]
@@ -114,18 +114,28 @@ class PolicyTurn:
 
     def outcome(self) -> Outcome:
         """Measured on the full batch with the policy as it now is."""
-        log_ratio, step = self._measure()
+        new = self._now()
+        log_ratio, step = self._compared(new)
         clipped = self._clipped[0] / self._clipped[1] if self._clipped[1] else 0.0
         gain = self._gain(change_of(log_ratio), self._batch.rewards)
-        return Outcome(log_ratio, step, gain, self._bounds.radius(step), self._epochs, self._bound, clipped)
+        radius = self._bounds.radius(step)
+        entropy = float((new.entropy() * self._batch.weights).double().sum() / self._count)
+        return Outcome(log_ratio, step, gain, radius, self._epochs, self._bound, clipped, entropy)
+
+    def _now(self) -> Distribution:
+        """The policy as it now is, over the full batch."""
+        with torch.no_grad():
+            distribution: Distribution = self._policy(self._batch.inputs)
+        return distribution
 
     def _measure(self) -> tuple[Tensor, Step]:
-        """Log-ratios ``[B]`` of the policy as it now is, how far it moved, and what it does to every heard cost."""
+        return self._compared(self._now())
+
+    def _compared(self, new: Distribution) -> tuple[Tensor, Step]:
+        """Log-ratios ``[B]`` of the new policy, how far it is from the old one, and what it does to each heard cost."""
         batch = self._batch
-        with torch.no_grad():
-            mean, std = self._policy(batch.inputs)
-            log_ratio = (log_prob(mean, std, batch.actions) - self._old_log_prob) * batch.weights
-            kl = kl_divergence(self._old_mean, self._old_std, mean, std) * batch.weights
+        log_ratio = (new.log_prob(batch.actions) - self._old_log_prob) * batch.weights
+        kl = self._old.kl_divergence(new) * batch.weights
         change = change_of(log_ratio)
         gains = {at: self._gain(change, advantage) for at, advantage in batch.costs.items()}
         return log_ratio, Step(float(kl.double().sum() / self._count), float(kl.max()), gains)
@@ -190,8 +200,8 @@ class ClippedTurn(PolicyTurn):
         if not weights.any():
             # Adam would go on by its moments, unseen by any measure of the step.
             return
-        mean, std = self._policy(batch.inputs.index_select(0, rows))
-        ratio = (log_prob(mean, std, batch.actions[rows]) - self._old_log_prob[rows]).exp()
+        new: Distribution = self._policy(batch.inputs.index_select(0, rows))
+        ratio = (new.log_prob(batch.actions[rows]) - self._old_log_prob[rows]).exp()
         gain = torch.minimum(ratio * advantage[rows], ratio.clamp(1.0 - clip, 1.0 + clip) * advantage[rows])
         loss = -(gain * weights).sum() / weights.sum().clamp(min=1.0)
         self._optimiser.zero_grad()

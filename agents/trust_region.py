@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scalmarl.agents.networks import kl_divergence, log_prob
+from scalmarl.agents.policies import Distribution
 from scalmarl.agents.policy_update import PolicyTurn, change_of
 
 LINE_SEARCH = 10
@@ -54,15 +54,15 @@ class TrustRegionTurn(PolicyTurn):
         self._line_search(step, advantage, constraint, recovers)
 
     def _gradient(self, advantage: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-        mean, std = self._policy(self._batch.inputs)
-        ratio = (log_prob(mean, std, self._batch.actions) - self._old_log_prob).exp()
+        new: Distribution = self._policy(self._batch.inputs)
+        ratio = (new.log_prob(self._batch.actions) - self._old_log_prob).exp()
         surrogate = (ratio * advantage * self._batch.weights).sum() / self._count
         return flat(torch.autograd.grad(surrogate, parameters))
 
     def _fisher(self, parameters: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
         """x -> (H + damping) x."""
-        mean, std = self._policy(self._batch.inputs)
-        kl = kl_divergence(self._old_mean, self._old_std, mean, std) * self._batch.weights
+        new: Distribution = self._policy(self._batch.inputs)
+        kl = self._old.kl_divergence(new) * self._batch.weights
         first = flat(torch.autograd.grad(kl.sum() / self._count, parameters, create_graph=True))
 
         def product(x: Tensor) -> Tensor:

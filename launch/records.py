@@ -145,7 +145,7 @@ def metrics_line(
     }
 
 
-AGENT_FIGURES = ("explained_variance", "clip_fraction", "policy_std", "epochs")
+AGENT_FIGURES = ("explained_variance", "clip_fraction", "policy_std", "policy_entropy", "epochs")
 
 
 def forget_after(run: RunDirectory, plan: Plan, rounds: int) -> None:

@@ -38,7 +38,13 @@ def plan_of(cost_mode: str = "local", **learner: Any) -> Plan:
     return replace(toy, learner=settings, task=replace(toy.task, cost_mode=cost_mode))
 
 
+def choosing(plan: Plan) -> Plan:
+    """The same, but the agent chooses one of four."""
+    return replace(plan, task=replace(plan.task, action_sizes=(1, 1, 1), action_choices=(0, 4, 0)))
+
+
 PLAN = plan_of()
+both = pytest.mark.parametrize("of", [lambda plan: plan, choosing], ids=["gaussian", "categorical"])
 
 
 @dataclass
@@ -182,17 +188,18 @@ def test_seed_agent_and_what_was_seen_change_the_bits() -> None:
     assert Learner(twins, 0).save() != Learner(twins, 2).save()
 
 
-def test_a_learner_that_was_loaded_goes_on_as_the_one_that_was_saved() -> None:
-    one = new()
-    play(one, PLAN, 0, told(PLAN, 0, cost=3.0))
-    saved = play(one, PLAN, 1, told(PLAN, 1, cost=3.0)).saved
+@both
+def test_a_learner_that_was_loaded_goes_on_as_the_one_that_was_saved(of: Callable[[Plan], Plan]) -> None:
+    plan = of(PLAN)
+    one, two = Learner(plan, ME), Learner(plan, ME)
+    play(one, plan, 0, told(plan, 0, cost=3.0))
+    saved = play(one, plan, 1, told(plan, 1, cost=3.0)).saved
     assert arrays(saved)["multipliers"].all()
-    two = new()
-    play(two, PLAN, 0, told(PLAN, seed=9))
+    play(two, plan, 0, told(plan, seed=9))
     two.load(saved)
     assert two.save() == saved
     for round in (2, 3):
-        assert play(two, PLAN, round).values() == play(one, PLAN, round).values()
+        assert play(two, plan, round).values() == play(one, plan, round).values()
 
 
 def test_a_first_file_is_loaded_too() -> None:
@@ -253,16 +260,29 @@ def test_actions_are_the_mean_plus_noise_of_the_policys_deviation() -> None:
     assert len(np.unique(noise.round(3))) > 0.9 * count
 
 
-def test_the_action_of_a_step_is_drawn_once_and_for_all() -> None:
-    learner, given = new(), told(PLAN)
+@both
+def test_the_action_of_a_step_is_drawn_once_and_for_all(of: Callable[[Plan], Plan]) -> None:
+    learner, given = Learner(of(PLAN), ME), told(PLAN)
     drawn = []
-    for round in (0, 0, 1):
+    for round in (0, 0, 1, 2, 3):
         learner.begin_round(round)
         block = learner.observe(0, given.observations[0, :3])
         learner.look(0, [given.others[0][0, :3], block, given.others[1][0, :3]])
         drawn.append([learner.act(0).tobytes(), learner.act(0).tobytes()])
     assert drawn[0][0] == drawn[0][1] == drawn[1][0]
-    assert drawn[2][0] != drawn[0][0]
+    assert len({first for first, _ in drawn}) > 2
+
+
+def test_a_choice_travels_as_its_index_and_every_one_is_tried() -> None:
+    plan = choosing(PLAN)
+    learner = Learner(plan, ME)
+    played = play(learner, plan)
+    dtype, shape = form(plan, Key(ME, Kind.ACTION, ME, 0, 0))
+    action = learner.act(0)
+    assert (action.dtype, action.shape) == (dtype, shape) == (np.dtype("<f4"), (3, 1))
+    assert set(played.actions.ravel().tolist()) == {0.0, 1.0, 2.0, 3.0}
+    assert played.figures["policy_std"] is None
+    assert 0.9 * np.log(4) < played.figures["policy_entropy"] < np.log(4)
 
 
 # ---- estimates and multipliers ----
@@ -359,8 +379,9 @@ def test_a_turn_tells_log_ratios_kl_and_surrogates_of_the_policies_in_the_files(
     assert figures[2] > 0.0
 
 
-def test_an_agent_that_does_not_move_publishes_exact_zeros() -> None:
-    plan = plan_of(kl_max=1e-12, policy_lr=0.5)
+@both
+def test_an_agent_that_does_not_move_publishes_exact_zeros(of: Callable[[Plan], Plan]) -> None:
+    plan = of(plan_of(kl_max=1e-12, policy_lr=0.5))
     learner = Learner(plan, ME)
     before = arrays(learner.save())
     played = play(learner, plan)
@@ -368,7 +389,7 @@ def test_an_agent_that_does_not_move_publishes_exact_zeros() -> None:
     assert (played.figures["kl"], played.figures["bound"]) == (0.0, "kl_max")
     after = arrays(played.saved)
     for name in before:
-        if name.startswith("policy.") and not name.startswith("policy.mean.0"):
+        if name.startswith("policy.") and not name.startswith(("policy.mean.0", "policy.logits.0")):
             assert after[name].tobytes() == before[name].tobytes(), name
 
 

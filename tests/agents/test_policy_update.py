@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Categorical, Distribution, Independent, Normal, kl_divergence
 
 from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.agents.ledger import Bounds
-from scalmarl.agents.networks import GaussianPolicy
+from scalmarl.agents.policies import CategoricalPolicy, GaussianPolicy, Policy
 from scalmarl.agents.policy_update import Batch, ClippedTurn, Outcome, mixed_advantage, predecessor_factor
 from scalmarl.agents.settings import LearnerSettings
 from scalmarl.launch.config import LearnerConfig
@@ -108,8 +108,8 @@ def test_without_predecessors_the_factor_is_exactly_1() -> None:
 class Bench:
     """A policy with a batch of its own samples, and a copy of what it was."""
 
-    policy: GaussianPolicy
-    old: GaussianPolicy
+    policy: Policy
+    old: Policy
     optimiser: torch.optim.Optimizer
     batch: Batch
     advantage: Tensor
@@ -135,12 +135,15 @@ class Bench:
         return self.batch.weights > 0
 
 
-def distribution(policy: GaussianPolicy, inputs: Tensor) -> Independent:
+def distribution(policy: Policy, inputs: Tensor) -> Distribution:
+    if isinstance(policy, CategoricalPolicy):
+        # Of one entry, as an action travels.
+        return Independent(Categorical(logits=policy.logits(inputs)[:, None]), 1)
     mean, std = policy(inputs)
     return Independent(Normal(mean, std.expand_as(mean)), 1)
 
 
-def kl_by_torch(bench: Bench, policy: GaussianPolicy | None = None) -> Tensor:
+def kl_by_torch(bench: Bench, policy: Policy | None = None) -> Tensor:
     """Of the valid samples."""
     with torch.no_grad():
         inputs = bench.batch.inputs[bench.valid]
@@ -148,14 +151,25 @@ def kl_by_torch(bench: Bench, policy: GaussianPolicy | None = None) -> Tensor:
 
 
 def bench(
-    seed: int = 0, rate: float = 1e-3, settings: LearnerSettings = SETTINGS, sgd: bool = False, invalid: float = 0.2
+    seed: int = 0,
+    rate: float = 1e-3,
+    settings: LearnerSettings = SETTINGS,
+    sgd: bool = False,
+    invalid: float = 0.2,
+    choices: int = 0,
 ) -> Bench:
     draw = torch.Generator().manual_seed(seed)
-    policy = GaussianPolicy(WIDTH, (16,), ACTIONS, settings.initial_std, draw)
+    policy: Policy = (
+        CategoricalPolicy(WIDTH, (16,), choices, draw) if choices
+        else GaussianPolicy(WIDTH, (16,), ACTIONS, settings.initial_std, draw)
+    )  # fmt: skip
     inputs = torch.randn(SAMPLES, WIDTH, generator=draw)
-    with torch.no_grad():
-        mean, std = policy(inputs)
-    actions = mean + std * torch.randn(SAMPLES, ACTIONS, generator=draw)
+    if choices:
+        actions = torch.randint(choices, (SAMPLES, 1), generator=draw).float()
+    else:
+        with torch.no_grad():
+            mean, std = policy(inputs)
+        actions = mean + std * torch.randn(SAMPLES, ACTIONS, generator=draw)
     weights = (torch.rand(SAMPLES, generator=draw) >= invalid).float()
     # Better where the first entry of action and input agree: something to learn.
     advantage = actions[:, 0] * inputs[:, 0] * 4.0 + 0.1 * torch.randn(SAMPLES, generator=draw)
@@ -185,7 +199,7 @@ def gain_of_ppo(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
     return torch.where(advantage >= 0, up * advantage, down * advantage)
 
 
-def train_by_hand(given: Bench, rate: float, epoch: Sequence[Tensor]) -> tuple[GaussianPolicy, float]:
+def train_by_hand(given: Bench, rate: float, epoch: Sequence[Tensor]) -> tuple[Policy, float]:
     """Plain gradient ascent on PPO's objective over the valid samples; the policy and the clipped share."""
     policy, (outside, seen) = copy.deepcopy(given.old), (0, 0)
     for rows in epoch:
@@ -203,10 +217,11 @@ def train_by_hand(given: Bench, rate: float, epoch: Sequence[Tensor]) -> tuple[G
     return policy, outside / seen
 
 
+@pytest.mark.parametrize("choices", [0, 4], ids=["gaussian", "categorical"])
 @pytest.mark.parametrize("pieces", [1, 4], ids=["one minibatch: the gradient itself", "four: the ratio is clipped"])
-def test_steps_follow_the_gradient_of_ppos_objective(pieces: int) -> None:
+def test_steps_follow_the_gradient_of_ppos_objective(pieces: int, choices: int) -> None:
     rate = 0.3
-    given = bench(rate=rate, settings=UNCLIPPED_GRADIENT, sgd=True)
+    given = bench(rate=rate, settings=UNCLIPPED_GRADIENT, sgd=True, choices=choices)
     epochs = minibatches(1, pieces)
     wanted, outside = train_by_hand(given, rate, epochs[0])
     outcome = given.turn(NOWHERE, epochs)
@@ -225,16 +240,18 @@ def test_a_gradient_is_no_longer_than_its_largest_norm() -> None:
     assert math.sqrt(length) == pytest.approx(0.01, rel=1e-3)
 
 
-def test_a_turn_raises_the_surrogate() -> None:
-    given = bench(rate=3e-3)
+@pytest.mark.parametrize("choices", [0, 4], ids=["gaussian", "categorical"])
+def test_a_turn_raises_the_surrogate(choices: int) -> None:
+    given = bench(choices=choices, rate=3e-3)
     outcome = given.turn(0.02, minibatches(5))
     surrogate = (outcome.log_ratio.expm1() * given.advantage)[given.valid].mean()
     assert float(surrogate) > 0.01
 
 
+@pytest.mark.parametrize("choices", [0, 4], ids=["gaussian", "categorical"])
 @pytest.mark.parametrize("pieces", [1, 3])
-def test_the_outcome_is_measured_on_the_whole_batch(pieces: int) -> None:
-    given = bench(rate=1e-3)
+def test_the_outcome_is_measured_on_the_whole_batch(pieces: int, choices: int) -> None:
+    given = bench(rate=1e-3, choices=choices)
     outcome = given.turn(NOWHERE, minibatches(4, pieces))
     assert (outcome.bound, outcome.epochs) == ("epochs", 4)
     with torch.no_grad():
@@ -247,10 +264,14 @@ def test_the_outcome_is_measured_on_the_whole_batch(pieces: int) -> None:
     assert outcome.step.kl_mean == pytest.approx(float(kl.mean()), rel=1e-2, abs=1e-7)
     assert outcome.step.kl_max == pytest.approx(float(kl.max()), rel=1e-2, abs=1e-7)
     assert outcome.step.kl_max > outcome.step.kl_mean > 1e-5
+    with torch.no_grad():
+        entropy = distribution(given.policy, inputs[given.valid]).entropy().mean()
+    assert outcome.entropy == pytest.approx(float(entropy), rel=1e-5)
 
 
-def test_a_turn_with_no_advantage_anywhere_does_not_move() -> None:
-    given = bench()
+@pytest.mark.parametrize("choices", [0, 4], ids=["gaussian", "categorical"])
+def test_a_turn_with_no_advantage_anywhere_does_not_move(choices: int) -> None:
+    given = bench(choices=choices)
     given.advantage = torch.zeros(SAMPLES)
     before = given.bits()
     outcome = given.turn(0.02, minibatches(5))
@@ -284,10 +305,11 @@ def test_a_warm_optimiser_does_not_move_a_policy_on_samples_none_of_which_is_val
 @pytest.mark.parametrize("radius", [1e-9, 1e-6, 1e-4, 0.02, 0.3])
 @pytest.mark.parametrize("rate", [1e-3, 0.03, 0.3])
 @pytest.mark.parametrize("seed", range(2))
-def test_the_mean_kl_never_leaves_the_radius(radius: float, rate: float, seed: int) -> None:
-    free = bench(seed, rate)
+@pytest.mark.parametrize("choices", [0, 4], ids=["gaussian", "categorical"])
+def test_the_mean_kl_never_leaves_the_radius(radius: float, rate: float, seed: int, choices: int) -> None:
+    free = bench(seed, rate, choices=choices)
     unbounded = free.turn(NOWHERE, minibatches(1)).step.kl_mean
-    given = bench(seed, rate)
+    given = bench(seed, rate, choices=choices)
     outcome = given.turn(radius, minibatches(6))
     assert outcome.step.kl_mean <= radius
     assert float(kl_by_torch(given).mean()) <= radius + 1e-7
@@ -329,7 +351,7 @@ def test_on_a_breach_it_goes_back_towards_the_last_accepted_epoch_with_that_epoc
     assert (outcome.bound, outcome.epochs) == ("kl_max", 1)
     assert given.optimiser_bits() == one.optimiser_bits() != two.optimiser_bits()
 
-    def between(fraction: float) -> GaussianPolicy:
+    def between(fraction: float) -> Policy:
         policy = copy.deepcopy(one.policy)
         with torch.no_grad():
             for parameter, a, b in zip(policy.parameters(), one.policy.parameters(), two.policy.parameters()):

@@ -18,7 +18,7 @@ from scalmarl.agents import multiplier
 from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.agents.critics import Regression, huber
 from scalmarl.agents.learner import Learner
-from scalmarl.agents.networks import log_prob
+from scalmarl.agents.policies import Gaussian
 from scalmarl.agents.policy_update import predecessor_factor
 from scalmarl.launch.config import LearnerConfig, WorldConfig
 from scalmarl.protocol.kinds import TURN_FIGURES, Value, turn_surrogates
@@ -142,7 +142,7 @@ def test_a_ratio_is_the_product_over_an_actions_entries() -> None:
     old, new, std = torch.zeros(1, 2), torch.tensor([[1.0, -1.0]]), torch.ones(2)
     # log N(a; m) - log N(a; 0) = m a - m^2 / 2 for a deviation of 1.
     actions = torch.tensor([[np.log(1.2) + 0.5, -(np.log(0.5) + 0.5)]], dtype=torch.float32)
-    ratio = (log_prob(new, std, actions) - log_prob(old, std, actions)).exp()
+    ratio = (Gaussian(new, std).log_prob(actions) - Gaussian(old, std).log_prob(actions)).exp()
     assert ratio.shape == (1,)
     assert float(ratio) == pytest.approx(0.6, rel=1e-5)
 

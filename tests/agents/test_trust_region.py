@@ -11,7 +11,7 @@ import torch
 
 from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.agents.ledger import Bounds
-from scalmarl.agents.networks import GaussianPolicy, kl_divergence
+from scalmarl.agents.policies import CategoricalPolicy, Distribution, GaussianPolicy, Policy
 from scalmarl.agents.policy_update import Batch, Outcome
 from scalmarl.agents.settings import LearnerSettings
 from scalmarl.agents.trust_region import Constraint, TrustRegionTurn, conjugate_gradient, constrained_step, flat, pieces
@@ -131,24 +131,31 @@ def test_vectors_and_pieces_are_inverse() -> None:
 
 # ---- a turn of a real policy ----
 
+both = pytest.mark.parametrize("choices", [0, 3], ids=["gaussian", "categorical"])
 
-def played(excess: float | None, seed: int = 0) -> tuple[Outcome, float, float]:
+
+def played(excess: float | None, choices: int, seed: int = 0) -> tuple[Outcome, float, float]:
     """The outcome, and what the turn did to reward and cost surrogates."""
     draw = torch.Generator().manual_seed(seed)
-    policy = GaussianPolicy(3, (8,), 2, 0.3, draw)
+    policy: Policy = CategoricalPolicy(3, (8,), choices, draw) if choices else GaussianPolicy(3, (8,), 2, 0.3, draw)
     inputs = torch.randn(400, 3, generator=draw)
     with torch.no_grad():
-        mean, std = policy(inputs)
-    noise = torch.randn(400, 2, generator=draw)
+        old: Distribution = policy(inputs)
+    if choices:
+        actions = torch.randint(choices, (400, 1), generator=draw).float()
+        # Both want the first choice, and disagree about the second.
+        noise = 2.0 * torch.cat([actions == 0, actions == 1], dim=1).float()
+    else:
+        noise = torch.randn(400, 2, generator=draw)
+        actions = policy.network(inputs).detach() + 0.3 * noise
     reward, cost = noise[:, 0] + 0.2 * noise[:, 1], noise[:, 0] - 0.5 * noise[:, 1]
-    batch = Batch(inputs, mean + std * noise, torch.ones(400), reward.double().numpy(), {(0, 0): cost.double().numpy()})
+    batch = Batch(inputs, actions, torch.ones(400), reward.double().numpy(), {(0, 0): cost.double().numpy()})
     turn = TrustRegionTurn(policy, torch.optim.Adam(policy.parameters()), batch, Bounds(RADIUS, 0.0), SETTINGS)
     for _ in turn.improve(reward - reward.mean(), None if excess is None else Constraint(cost - cost.mean(), excess)):
         pass
     outcome = turn.outcome()
     with torch.no_grad():
-        after = policy(inputs)
-        kl = float(kl_divergence(mean, std, *after).mean())
+        kl = float(old.kl_divergence(policy(inputs)).mean())
     assert outcome.step.kl_mean == pytest.approx(kl, rel=1e-3, abs=1e-8)
     assert kl <= RADIUS
     change = np.expm1(outcome.log_ratio.double().numpy())
@@ -159,21 +166,24 @@ def played(excess: float | None, seed: int = 0) -> tuple[Outcome, float, float]:
     )
 
 
-def test_a_turn_climbs_to_the_edge_of_the_trust_region_where_no_cost_counts() -> None:
-    outcome, reward, cost = played(None)
+@both
+def test_a_turn_climbs_to_the_edge_of_the_trust_region_where_no_cost_counts(choices: int) -> None:
+    outcome, reward, cost = played(None, choices)
     assert outcome.step.kl_mean > 0.5 * RADIUS
     assert reward > 0.02
     assert cost > 0.01
 
 
 @pytest.mark.parametrize("room", [0.002, 0.02])
-def test_a_turn_near_its_limit_climbs_and_raises_the_cost_by_no_more_than_is_left(room: float) -> None:
-    _, reward, cost = played(-room)
+@both
+def test_a_turn_near_its_limit_climbs_and_raises_the_cost_by_no_more_than_is_left(room: float, choices: int) -> None:
+    _, reward, cost = played(-room, choices)
     assert reward > 0.005
     assert cost <= room * (1.0 + 1e-6)
 
 
-def test_a_turn_far_above_its_limit_recovers() -> None:
-    outcome, _, cost = played(10.0)
+@both
+def test_a_turn_far_above_its_limit_recovers(choices: int) -> None:
+    outcome, _, cost = played(10.0, choices)
     assert outcome.bound == "recovery"
     assert cost < -0.05

@@ -41,7 +41,8 @@ BEFORE, AFTER = (1,), (2,)
 FIGURES = {
     **dict.fromkeys(("return_team", "cost_team", "cost_agent", "distance", "episodes", "terminations"), 0),
     **dict.fromkeys(("return_rate", "cost_rate_team", "cost_rate_agent", "distance_rate", "radius", "kl", "kl_max"), 0),
-    **dict.fromkeys(("explained_variance", "clip_fraction", "policy_std", "epochs", "sample_s", "update_s"), 0),
+    **dict.fromkeys(("explained_variance", "clip_fraction", "policy_std", "policy_entropy", "epochs"), 0),
+    **dict.fromkeys(("sample_s", "update_s"), 0),
     "bound": "", "multiplier": [0.0], "cost_estimate": [0.0],
 }  # fmt: skip
 

@@ -25,8 +25,9 @@ def agent_figures(agent: int) -> dict[str, Any]:
     costs = PLAN.costs(agent)
     return {
         "kl": 0.01, "kl_max": 0.1, "radius": 0.02, "bound": "epochs", "epochs": 5, "clip_fraction": 0.1,
-        "policy_std": 0.4, "sensitivity": [1.0] * costs, "explained_variance": [0.0] * (1 + costs),
-        "cost_estimate": [7.0 + agent] * costs, "multiplier": [0.5] * costs, "sample_s": 1.0 + agent, "update_s": 2.0,
+        "policy_std": 0.4, "policy_entropy": 1.2, "explained_variance": [0.0] * (1 + costs),
+        "sensitivity": [1.0] * costs, "cost_estimate": [7.0 + agent] * costs, "multiplier": [0.5] * costs,
+        "sample_s": 1.0 + agent, "update_s": 2.0,
     }  # fmt: skip
 
 

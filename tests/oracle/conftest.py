@@ -63,7 +63,7 @@ class SmallWorld:
         self._time[group] += 1
         for i, action in enumerate(actions):
             over = self._flags[i, :, here].any(axis=0)
-            push = np.zeros(size) if self._deaf else np.tanh(action.astype(np.float64)).sum(axis=1)
+            push = np.zeros(size) if self._deaf else pushes(action, plan.task.action_choices[i])
             points = 0.8 * before[i] + 0.5 * push[:, None] * np.cos(np.arange(before[i].shape[1]))
             points += 0.2 * np.sin(1.7 * self._age[i, here] + np.arange(size) + i)[:, None]
             if self._coupled and i > 0:
@@ -115,6 +115,13 @@ class SmallWorld:
         self._points[agent][copies] = start[copies]
 
 
+def pushes(action: Value, choices: int) -> Array:
+    """What actions ``[copies, A]`` push; of n ``choices``, evenly from -1 to 1."""
+    if choices:
+        return np.linspace(-1.0, 1.0, choices)[action[:, 0].astype(int)]
+    return np.tanh(action.astype(np.float64)).sum(axis=1)
+
+
 Stops = Callable[[int, Effect], bool]
 """(process, what it is about to do) -> it is frozen for good before it does that."""
 
@@ -150,11 +157,12 @@ class Played:
 
 
 def small_plan(agents: int, kappa: int, algorithm: str = "scal-mappo-l", **chosen: Any) -> Plan:
-    """A path of agents; ``chosen`` are fields of the plan or of the learner, ``limit`` or ``cost_mode``.
+    """A path of agents; ``chosen`` are fields of the plan or of the learner, ``limit``, ``cost_mode`` or ``choices``.
 
-    ``limit``: of every cost, or of an agent's first, second, ... cost.
+    ``limit``: of every cost, or of an agent's first, second, ... cost. ``choices[i]``: as ``TaskSpec.action_choices``.
     """
     limit, cost_mode = chosen.pop("limit", 1.0), chosen.pop("cost_mode", "local")
+    choices = chosen.pop("choices", (0,) * agents)
     neighbours = neighbours_within(named_graph("path", agents), kappa)
     learner = {**LearnerConfig().model_dump(), "initial_std": 0.5, "hidden": (8, 8), "multiplier_rate": 4.0}
     plan_fields = {name: chosen.pop(name) for name in list(chosen) if name in Plan.__dataclass_fields__}
@@ -163,11 +171,13 @@ def small_plan(agents: int, kappa: int, algorithm: str = "scal-mappo-l", **chose
     team = "team" if switches.reward_terms == "team" else "local"
     of_each = limit if isinstance(limit, tuple) else (limit,) * max(plan.costs(i) for i in range(agents))
     limits = tuple(of_each[: plan.costs(i)] for i in range(agents))
+    sizes = tuple(1 if n else size for n, size in zip(choices, plan.task.action_sizes))
+    task = replace(plan.task, action_choices=choices, action_sizes=sizes, cost_limits=limits)
     return replace(
         plan,
         kappa=kappa,
         learner={**learner, **asdict(switches), **chosen},
-        task=replace(plan.task, horizon=8, cost_limits=limits, reward_mode=team, cost_mode=cost_mode),
+        task=replace(task, horizon=8, reward_mode=team, cost_mode=cost_mode),
         **{"rounds": 3, "steps": 16, "copies": 6, "groups": 2, **plan_fields},
     )
 

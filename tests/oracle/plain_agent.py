@@ -55,10 +55,12 @@ class Net:
 
 
 class PlainAgent:
-    """``priced``: whether the algorithm reads costs; one that does not has no critics of them."""
+    """``priced``: whether the algorithm reads costs; one that does not has no critics of them. ``choices``: how many
+    it has, or 0 for an action of numbers."""
 
-    def __init__(self, file: dict[str, Any], costs: int, policy_lr: float, priced: bool) -> None:
-        self.policy = Net(file, "policy.mean.", policy_lr, ("policy.log_std",))
+    def __init__(self, file: dict[str, Any], costs: int, policy_lr: float, priced: bool, choices: int) -> None:
+        prefix, extra = ("policy.logits.", ()) if choices else ("policy.mean.", ("policy.log_std",))
+        self.policy = Net(file, prefix, policy_lr, extra)
         names = ["reward_critic", *(f"cost_critic_{j}" for j in range(costs if priced else 0))]
         self.critics = [Net(file, f"{name}.", CRITIC_LR) for name in names]
         self.count, self.mean, self.square = 0.0, np.zeros(len(file["inputs.mean"])), np.zeros(len(file["inputs.mean"]))

@@ -54,7 +54,10 @@ class PlainTrainer:
     def __init__(self, plan: Plan, files: dict[int, dict[str, Any]], rules: Rules, mutant: str = "") -> None:
         self.plan, self.rules, self.mutant = plan, rules, mutant
         policy_lr, priced = plan.learner["policy_lr"], rules.costs != "none"
-        self.agents = [PlainAgent(files[i], plan.costs(i), policy_lr, priced) for i in range(plan.agents)]
+        self.agents = [
+            PlainAgent(files[i], plan.costs(i), policy_lr, priced, plan.task.action_choices[i])
+            for i in range(plan.agents)
+        ]
         self.events: Counter[str] = Counter()
 
     def neighbourhood(self, i: int) -> range:

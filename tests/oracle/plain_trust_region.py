@@ -41,23 +41,33 @@ def constrained_turn(turn: PlainTurn, signal: Any, limits: tuple[float, ...]) ->
 def surrogate_gradient(turn: PlainTurn, start: list[Any], advantage: Any) -> Any:
     """Of the mean of ratio times advantage, where the ratio is 1: the mean of score times advantage."""
     parameters = [value.clone().requires_grad_() for value in start]
-    mean, log_std = perceptron(parameters[:6], turn.z.double()), parameters[6]
-    scores = -(((turn.actions - mean) / log_std.exp()) ** 2) / 2 - log_std
+    out = perceptron(parameters[:6], turn.z.double())
+    if turn.choices:
+        chosen = torch.nn.functional.one_hot(turn.actions[:, 0].long(), turn.choices)
+        scores = chosen * (out - out.logsumexp(1, keepdim=True))
+    else:
+        scores = -(((turn.actions - out) / parameters[6].exp()) ** 2) / 2 - parameters[6]
     total = (scores.sum(1) * torch.tensor(advantage))[turn.valid].mean()
     return torch.cat([part.ravel() for part in torch.autograd.grad(total, parameters)])
 
 
 def fisher(turn: PlainTurn, start: list[Any]) -> Any:
-    """Of a diagonal Gaussian: of its means J' diag(1 / variance) J, averaged over samples; of each log-deviation 2."""
+    """Averaged over samples, with J the Jacobian of what the network gives. Of a diagonal Gaussian: J' diag(1 /
+    variance) J, and of each log-deviation 2. Of choices: the covariance of J's rows under p, J' (diag(p) - p p') J."""
     sizes, count = [value.numel() for value in start[:6]], int(turn.valid.sum())
 
-    def means(vector: Any) -> Any:
+    def outputs(vector: Any) -> Any:
         layers = [part.reshape(value.shape) for part, value in zip(vector.split(sizes), start)]
         return perceptron(layers, turn.z[turn.valid].double())
 
     flat = torch.cat([value.ravel() for value in start[:6]])
-    rows = torch.autograd.functional.jacobian(means, flat) / start[6].exp()[None, :, None]
-    rows = rows.reshape(-1, len(flat))
+    rows = torch.autograd.functional.jacobian(outputs, flat)
+    if turn.choices:
+        p = outputs(flat).softmax(1)[:, :, None]
+        middle = 0.0 if turn.mutant == "no mean in the Fisher matrix" else (p * rows).sum(1, keepdim=True)
+        rows = ((rows - middle) * p.sqrt()).reshape(-1, len(flat))
+        return rows.T @ rows / count
+    rows = (rows / start[6].exp()[None, :, None]).reshape(-1, len(flat))
     return torch.block_diag(rows.T @ rows / count, 2.0 * torch.eye(len(start[6]), dtype=torch.float64))
 
 

@@ -90,7 +90,9 @@ class PlainTurn:
         self.z, self.weights = heard.own["z"], torch.tensor(self.valid.astype("f4"))
         self.actions = torch.tensor(heard.own["actions"].reshape(len(self.valid), -1))
         self.everything = torch.arange(len(self.valid))
-        self.old_mean, self.old_std, self.old_log = (x.detach().clone() for x in self.look(self.everything))
+        self.choices = heard.plan.task.action_choices[heard.me]
+        with torch.no_grad():
+            self.old, self.old_log = self.look(self.everything)
         # The theorem is about the policies of the moment, so it weighs samples by how the predecessors moved.
         weight = heard.factor if radius == "exact" and self.mutant != "bounds without the factor" else 1.0
         advantages = {h: [a.ravel() * weight for a in part["advantages"]] for h, part in heard.parts.items()}
@@ -99,19 +101,28 @@ class PlainTurn:
         self.costs = {(h, j): a for h, found in advantages.items() for j, a in enumerate(found[1:])}
         self.allowances = self.left_to_spend() if radius != "off" else {}
 
-    def look(self, rows: Any) -> tuple[Any, Any, Any]:
-        mean, std = self.policy(self.z[rows]), self.policy.by_name["policy.log_std"].exp()
-        normal = torch.distributions.Normal(mean, std.expand_as(mean))
-        return mean, std, normal.log_prob(self.actions[rows]).sum(1)
+    def look(self, rows: Any) -> tuple[tuple[Any, ...], Any]:
+        """The parameters of the distributions, and the log-probabilities of what was done."""
+        out, actions = self.policy(self.z[rows]), self.actions[rows]
+        if self.choices:
+            return (out,), torch.distributions.Categorical(logits=out).log_prob(actions[:, 0])
+        std = self.policy.by_name["policy.log_std"].exp()
+        return (out, std), torch.distributions.Normal(out, std.expand_as(out)).log_prob(actions).sum(1)
+
+    def divergence(self, new: tuple[Any, ...]) -> Any:
+        """KL(old || new) of every sample; in doubles, because the terms of a short step cancel."""
+        one, two = ([x.double() for x in parameters] for parameters in (self.old, new))
+        if self.choices:
+            p = one[0].softmax(1)
+            return (p * (p.log() - two[0].softmax(1).log())).sum(1)
+        (old_mean, old_std), (mean, std) = one, two
+        return (std.log() - old_std.log() + (old_std**2 + (old_mean - mean) ** 2) / (2 * std**2) - 0.5).sum(1)
 
     def measure(self) -> Step:
         with torch.no_grad():
-            mean, std, log = self.look(self.everything)
+            new, log = self.look(self.everything)
         log_ratio = ((log - self.old_log) * self.weights).double().numpy()
-        old_mean, old_std, mean, std = (x.double() for x in (self.old_mean, self.old_std, mean, std))
-        # Doubles, because the terms of a short step cancel.
-        kl = (std.log() - old_std.log() + (old_std**2 + (old_mean - mean) ** 2) / (2 * std**2) - 0.5).sum(1)
-        kl = kl.numpy()[self.valid]
+        kl = self.divergence(new).numpy()[self.valid]
         gains = {at: self.gain(log_ratio, advantage) for at, advantage in self.costs.items()}
         return Step(log_ratio, float(kl.mean()), float(kl.max()), self.gain(log_ratio, self.rewards), gains)
 
@@ -158,7 +169,7 @@ def clipped_turn(turn: PlainTurn, signal: Any, epochs: Sequence[Sequence[Any]]) 
     first, first_moments = kept, kept_moments = policy.values(), policy.moments()
     for epoch in epochs:
         for rows in epoch:
-            ratio = (turn.look(rows)[2] - turn.old_log[rows]).exp()
+            ratio = (turn.look(rows)[1] - turn.old_log[rows]).exp()
             gain = torch.min(ratio * signal[rows], ratio.clip(1 - CLIP, 1 + CLIP) * signal[rows])
             policy.descend(-(gain * weights[rows]).sum() / weights[rows].sum())
         if turn.breaks_a_bound(turn.measure()):

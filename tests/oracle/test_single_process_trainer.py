@@ -39,6 +39,8 @@ EXACT = {"gamma": 0.5, "limit": 0.6, "policy_lr": 2e-3, "truncation_error": 0.01
 LONG_STEPS = {"gamma": 0.2, "limit": 0.5, "policy_lr": 5e-3, "truncation_error": 0.01, "kl_max": 0.05}
 # Conjugate gradients arrive where a dense solve is; after the default ten iterations they are 5e-3 away.
 MACPO = {"cg_iterations": 60}
+# Of the middle agent, which alone would have two entries, numbers.
+CHOICES = (3, 0, 2)
 RUNS = {
     "radius off": Run("scal-mappo-l", chosen={"radius": "off"}),
     "tight": Run("scal-mappo-l", chosen={"radius": "off", "policy_lr": 1e-2, "kl_max": 0.01}, happens=("kl_max",)),
@@ -55,6 +57,9 @@ RUNS = {
     "macpo, far above": Run(
         "macpo", chosen={**MACPO, "limit": (0.5, 0.02), "kl_max": 5e-4}, happens=("loose", "binding", "recovery")
     ),
+    "choices": Run("scal-mappo-l", chosen={**LEDGER, "choices": CHOICES}, happens=("slack",)),
+    "choices, mappo-l": Run("mappo-l", chosen={"limit": 0.5, "choices": CHOICES}),
+    "choices, macpo": Run("macpo", chosen={**MACPO, "choices": CHOICES}, happens=("loose", "binding", "whole step")),
     "happo": Run("happo"),
     "mappo": Run("mappo"),
     "ippo": Run("ippo", 3, 0),
@@ -80,6 +85,7 @@ MUTANTS = [
     ("no factor on the cost", "macpo"),
     ("twice the damping", "macpo"),
     ("the first cost binds", "macpo, far above"),
+    ("no mean in the Fisher matrix", "choices, macpo"),
     ("factor switched", "happo"),
     ("factor switched", "mappo"),
 ]
