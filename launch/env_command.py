@@ -14,16 +14,20 @@ import click
 import networkx as nx
 from rich.table import Table
 
-from scalmarl.launch.config import SEEDS
+from scalmarl.launch.check_command import check
+from scalmarl.launch.config import SEEDS, WorldConfig
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem, UserProblem
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.sim_tools import ask, last_words, run_tool
+from scalmarl.launch.summary import each_cost
 from scalmarl.launch.voice import console
+from scalmarl.launch.world_door import describe_foreign, world_options
 from scalmarl.protocol.graph import AgentGraph, graph_of_edges
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.cheetah_task import MOST
-from scalmarl.sim_server.tasks import FAMILIES, describe
+from scalmarl.sim_server.task_family import REWARDS
+from scalmarl.sim_server.tasks import FAMILIES, describe, is_foreign
 
 POLICIES = ("zero", "random")
 MOST_EPISODES = 4096
@@ -41,11 +45,13 @@ def env() -> None:
     scalmarl env list
     scalmarl env show safe-ant:4x2
     scalmarl env rollout safe-manyant:8x1 --policy random --episodes 8
+    scalmarl env check my_module:make
     """
 
 
 def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What decides a task, as for ``launch``."""
+    command = world_options(command)
     for option in (
         click.option("--coupling", type=float, help="Stiffness of the tendons between cheetahs, N/m."),
         click.option("--physics", default="fast", show_default=True, help="fast, or parity (published integrator)."),
@@ -59,8 +65,15 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def wanted(task: str, **choices: Any) -> TaskSpec:
-    """The task of these options. Raises ``UsageProblem``."""
+    """The task of these options, ours or a world from outside. Raises ``UserProblem``."""
     agents = choices.pop("agents", None)
+    door = {name: choices.pop(name) for name in ("python", "arguments") if choices.get(name) is not None}
+    if is_foreign(task):
+        chosen = {name: value for name, value in choices.items() if value is not None and name != "reward"}
+        return describe_foreign(WorldConfig(task=task, **door, **chosen), agents, choices.get("reward"))
+    choices = {name: value for name, value in choices.items() if name not in ("python", "arguments")}
+    if door:
+        raise UsageProblem(f"{task} is one of our own tasks", "leave --world-arg and --world-python out")
     try:
         return describe(task, agents, **choices)
     except ValueError as error:
@@ -118,21 +131,32 @@ def sizes(values: tuple[int, ...]) -> str:
     return str(values[0]) if min(values) == max(values) else f"{min(values)} to {max(values)}"
 
 
-def summary(spec: TaskSpec) -> dict[str, Any]:
-    """A row of the list."""
+def modes_of(spec: TaskSpec) -> dict[str, Any]:
+    """What there is to choose for a task, and in a few words what it is."""
+    if spec.maker:
+        rewards = ("team",) if spec.parameters["shared_reward"] else REWARDS
+        return {
+            "summary": "a world from outside", "reward_modes": list(rewards),
+            "cost_modes": ["local", "team", "none", "module:function"],
+        }  # fmt: skip
     family = FAMILIES[spec.name]
     return {
+        "summary": family.summary, "reward_modes": list(family.rewards), "cost_modes": list(family.costs),
+        "limit": family.limit,
+    }  # fmt: skip
+
+
+def summary(spec: TaskSpec) -> dict[str, Any]:
+    """A row of the list."""
+    return {
         "task": spec.label,
-        "summary": family.summary,
+        **modes_of(spec),
         "agents": spec.agents,
         "graph": graph_words(spec),
         "observation": list(spec.block_sizes),
         "action": list(spec.action_sizes),
-        "reward_modes": list(family.rewards),
-        "cost_modes": list(family.costs),
         "cost": list(spec.cost_names[0]),
-        "limit": family.limit,
-        "source": family.source,
+        "source": spec.source,
     }
 
 
@@ -201,18 +225,24 @@ def _print_task(spec: TaskSpec, agent: int) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     limits = sorted({limit for own in spec.cost_limits for limit in own})
+    modes = modes_of(spec)
+    still = zip(
+        ("return", "cost", "distance"),
+        (spec.standing_still_return, spec.standing_still_cost, spec.standing_still_distance),
+        ("", "", " m"),
+    )
     words = {
-        "task": f"{spec.label}: {FAMILIES[spec.name].summary}",
+        "task": f"{spec.label}: {modes['summary']}",
         "source": spec.source,
         "agents": f"{spec.agents}, graph: {graph_words(spec)}",
         "episode": f"{spec.horizon} control steps of {spec.control_dt:g} s, {spec.physics} physics",
-        "reward": f"{spec.reward_mode} (of {', '.join(FAMILIES[spec.name].rewards)})",
-        "cost": f"{spec.cost_names[0][0]}, {spec.cost_mode} (of {', '.join(FAMILIES[spec.name].costs)}), "
+        "reward": f"{spec.reward_mode} (of {', '.join(modes['reward_modes'])})",
+        "cost": f"{spec.cost_names[0][0]}, {spec.cost_mode} (of {', '.join(modes['cost_modes'])}), "
         f"limit {' to '.join(f'{limit:g}' for limit in (limits if len(limits) == 1 else (limits[0], limits[-1])))} "
         f"per episode and agent",
         "parameters": ", ".join(f"{name} {value}" for name, value in spec.parameters.items()) or "none",
-        "standing still": f"return {spec.standing_still_return:,.1f}, cost {spec.standing_still_cost:,.1f}, "
-        f"distance {spec.standing_still_distance:.2f} m",
+        "standing still": ", ".join(f"{name} {x:,.1f}{unit}" for name, x, unit in still if x is not None)
+        or "not known",
         "not local": "; ".join(spec.nonlocal_facts) or "nothing",
     }
     for name, text in words.items():
@@ -260,6 +290,8 @@ def _write_picture(path: Path, content: bytes) -> None:
 
 def _picture_of(spec: TaskSpec) -> str:
     """Draw it where nobody said anything about it, if that can be done and costs nobody a file; what came of it."""
+    if spec.maker:
+        return "none, a world from outside draws itself"
     path = Path(f"{spec.name}-{spec.partition or spec.agents}.png")
     if path.exists():
         return f"none, {path} is there already; --picture PATH draws one"
@@ -289,6 +321,9 @@ def _draw(spec: TaskSpec) -> bytes:
     )
 
 
+env.add_command(check)
+
+
 # ---- rollout ----
 
 
@@ -307,7 +342,8 @@ def rollout(policy: str, episodes: int, seed: int, as_json: bool, **choices: Any
     before the control penalty.
     """
     spec = wanted(**choices)
-    answer = json.loads(ask("rollout", policy, str(episodes), str(seed), about=json.dumps(spec.to_data()).encode()))
+    about = json.dumps(spec.to_data()).encode()
+    answer = json.loads(ask("rollout", policy, str(episodes), str(seed), about=about, python=choices.get("python")))
     if "broken" in answer:
         softer = "a smaller --coupling or " if spec.parameters.get("coupling") else ""
         raise TrainingFailed(answer["broken"], f"{softer}another --seed may pass; report it with this line")
@@ -328,17 +364,25 @@ def _print_episodes(spec: TaskSpec, policy: str, found: list[dict[str, Any]]) ->
     for name in ("episode", "length", "return", "cost", "distance (m)", "cost of each agent", "end"):
         table.add_column(name, justify="left" if name in ("cost of each agent", "end") else "right")
     for number, episode in enumerate(found):
-        costs = [f"{cost:g}" for cost in episode["cost_agent"]]
+        costs = ["/".join(f"{cost:g}" for cost in each_cost(own)) for own in episode["cost_agent"]]
         table.add_row(
             str(number), str(episode["length"]), f"{episode['return_team']:,.1f}", f"{episode['cost_team']:g}",
-            f"{episode['distance']:.2f}", " ".join(costs[:16]) + (" ..." if len(costs) > 16 else ""),
+            "-" if episode["distance"] is None else f"{episode['distance']:.2f}", " ".join(costs[:16]) + (" ..." if len(costs) > 16 else ""),
             "terminated" if episode["terminated"] else "truncated",
         )  # fmt: skip
     count = len(found)
     means = [
-        sum(episode[name] for episode in found) / count for name in ("length", "return_team", "cost_team", "distance")
+        sum(episode[name] or 0.0 for episode in found) / count
+        for name in ("length", "return_team", "cost_team", "distance")
     ]
     table.add_row(
-        "mean", f"{means[0]:.1f}", f"{means[1]:,.1f}", f"{means[2]:.1f}", f"{means[3]:.2f}", "", "", style="bold"
+        "mean",
+        f"{means[0]:.1f}",
+        f"{means[1]:,.1f}",
+        f"{means[2]:.1f}",
+        "-" if spec.maker else f"{means[3]:.2f}",
+        "",
+        "",
+        style="bold",
     )
     console().print(table)

@@ -23,16 +23,19 @@ def describe_foreign(world: WorldConfig, agents: int | None, reward: str | None)
     """The world of ``world.task``, MODULE:FUNCTION. Raises ``UserProblem``."""
     if world.coupling is not None:
         raise UsageProblem(f"{world.task} has no coupling that scalmarl knows of", "leave --coupling out")
-    wish = {
-        "task": world.task, "directory": world.directory or str(Path.cwd()), "arguments": world.arguments,
-        "agents": agents, "reward": reward, "cost": world.cost, "limit": world.limit, "horizon": world.horizon,
-    }  # fmt: skip
-    answer = json.loads(
-        ask("foreign_description", about=json.dumps(wish).encode(), python=world.python, within_s=DESCRIBED_WITHIN_S)
-    )
+    about = json.dumps(wish_of(world, agents, reward)).encode()
+    answer = json.loads(ask("foreign_description", about=about, python=world.python, within_s=DESCRIBED_WITHIN_S))
     if "problem" in answer:
         raise UsageProblem(answer["problem"], f"mend it, then look at it with: scalmarl env check {world.task}")
     return TaskSpec.from_data(answer["spec"])
+
+
+def wish_of(world: WorldConfig, agents: int | None, reward: str | None) -> dict[str, Any]:
+    """What the world's interpreter is asked for."""
+    return {
+        "task": world.task, "directory": world.directory or str(Path.cwd()), "arguments": world.arguments,
+        "agents": agents, "reward": reward, "cost": world.cost, "limit": world.limit, "horizon": world.horizon,
+    }  # fmt: skip
 
 
 def require_graph(task: TaskSpec) -> None:

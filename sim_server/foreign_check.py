@@ -12,7 +12,7 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -90,10 +90,8 @@ class Examined:
 
     def episode(self) -> str:
         """A whole episode under wide random actions, every step held to the contract."""
-        steps, copy = 0, self.copy()
-        with self._placed(lambda: steps):
-            for steps, _ in enumerate(self._played(copy, 1), start=1):
-                pass
+        copy = self.copy()
+        steps = sum(1 for _ in self._played(copy, 1))
         how = "the world ended it" if not copy.alive.any() else f"its horizon of {self.spec.horizon}"
         if copy.alive.any() and self.spec.horizon > MOST_STEPS:
             how = "as far as was tried"
@@ -164,7 +162,10 @@ class Examined:
         for step in range(begin or 0, self._steps):
             if not copy.alive.any():
                 return
-            told = copy.step(self._actions(seed, step))
+            try:
+                told = copy.step(self._actions(seed, step))
+            except ContractBroken as broken:
+                raise ContractBroken(f"{step} steps after reset: {broken}", broken.agent) from broken
             parts = [told.rewards, *told.costs, told.terminated, told.truncated, *copy.blocks]
             yield b"".join(part.tobytes() for part in parts)
 
@@ -176,13 +177,6 @@ class Examined:
             else (WIDE * draw.standard_normal(size)).astype(np.float32)
             for choices, size in zip(self.spec.action_choices, self.spec.action_sizes)
         ]
-
-    @contextlib.contextmanager
-    def _placed(self, step: Callable[[], int]) -> Iterator[None]:
-        try:
-            yield
-        except ContractBroken as broken:
-            raise ContractBroken(f"after {step()} steps: {broken}", broken.agent) from broken
 
 
 class Skipped(Exception):

@@ -1,6 +1,6 @@
 """The product's own tasks as PettingZoo ``ParallelEnv``s, for other people's code and for ``scalmarl env check``.
 
-Agents are called ``agent_0``, ``agent_1``, ...; an observation is an agent's block. ``infos[agent]["cost"]`` is its cost.
+Agents are called ``agent_0``, ``agent_1``, ...; an observation is an agent's block, ``infos[agent]["cost"]`` its cost.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class TaskEnv(ParallelEnv):  # type: ignore[misc]
             for name, size in zip(self.possible_agents, self.spec.block_sizes)
         }
         self.action_spaces = {
-            name: Box(-1.0, 1.0, (size,), np.float32) for name, size in zip(self.possible_agents, self.spec.action_sizes)
+            name: Box(-1.0, 1.0, (size,), np.float32)
+            for name, size in zip(self.possible_agents, self.spec.action_sizes)
         }
         self._world = World(self.spec, copies=1, groups=1, seed=0, threads=1, staggered=False)
         self._next_seed = 0

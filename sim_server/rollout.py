@@ -41,7 +41,7 @@ def roll_out(spec: TaskSpec, policy: str, episodes: int, seed: int) -> list[dict
             pass
         for copy in np.flatnonzero(world.episodes.over).tolist():
             if copy not in found:
-                found[copy] = world.episodes.finished(copy)
+                found[copy] = {**world.episodes.finished(copy), **({"distance": None} if spec.maker else {})}
         step += 1
     return [found[copy] for copy in range(episodes)]
 
