@@ -60,7 +60,7 @@ def describe(
         raise ValueError(f"{name} has nothing to couple; leave the coupling out, or choose {takers}")
     if coupling is not None and not 0 <= coupling <= STIFFEST:
         raise ValueError(f"a coupling of {coupling:g} N/m; give a number from 0 to {STIFFEST:g}")
-    partition, agents = _partition(family, partition, agents)
+    partition, agents = _partition(family, family.spellings.get(partition, partition), agents)
     return family.describe(
         Choice(
             partition=partition,
