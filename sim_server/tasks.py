@@ -9,11 +9,24 @@ import math
 from collections.abc import Sequence
 
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server import ant_task, cheetah_task, manyant_task
+from scalmarl.sim_server import (
+    ant_task,
+    cheetah_task,
+    hopper_task,
+    manyant_task,
+    walker_task,
+)
 from scalmarl.sim_server.task_family import PHYSICS, Choice, Family, nearest
 
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (manyant_task.FAMILY, ant_task.FAMILY, *cheetah_task.FAMILIES.values())
+    family.name: family
+    for family in (
+        manyant_task.FAMILY,
+        ant_task.FAMILY,
+        *cheetah_task.FAMILIES.values(),
+        hopper_task.FAMILY,
+        walker_task.FAMILY,
+    )
 }
 TASKS = tuple(FAMILIES)
 DEFAULT_AGENTS = 8
