@@ -48,7 +48,7 @@ class Hearing:
         if self.settings.cost_terms == "none":
             return []
         # A cost that everybody is given a copy of is charged once, by its owner.
-        shared = self.plan.task.cost_mode != "local"
+        shared = self.plan.task.shares_cost
         return [self.me] if shared or self.settings.cost_terms == "own" else sorted(self.advantages)
 
     def measured_rewards(self) -> Array:

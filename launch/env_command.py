@@ -231,6 +231,7 @@ def _print_task(spec: TaskSpec, agent: int) -> None:
         (spec.standing_still_return, spec.standing_still_cost, spec.standing_still_distance),
         ("", "", " m"),
     )
+    parameters = spec.parameters["arguments"] if spec.maker else spec.parameters
     words = {
         "task": f"{spec.label}: {modes['summary']}",
         "source": spec.source,
@@ -240,7 +241,7 @@ def _print_task(spec: TaskSpec, agent: int) -> None:
         "cost": f"{spec.cost_names[0][0]}, {spec.cost_mode} (of {', '.join(modes['cost_modes'])}), "
         f"limit {' to '.join(f'{limit:g}' for limit in (limits if len(limits) == 1 else (limits[0], limits[-1])))} "
         f"per episode and agent",
-        "parameters": ", ".join(f"{name} {value}" for name, value in spec.parameters.items()) or "none",
+        "parameters": ", ".join(f"{name} {value}" for name, value in parameters.items()) or "none",
         "standing still": ", ".join(f"{name} {x:,.1f}{unit}" for name, x, unit in still if x is not None)
         or "not known",
         "not local": "; ".join(spec.nonlocal_facts) or "nothing",
@@ -367,7 +368,8 @@ def _print_episodes(spec: TaskSpec, policy: str, found: list[dict[str, Any]]) ->
         costs = ["/".join(f"{cost:g}" for cost in each_cost(own)) for own in episode["cost_agent"]]
         table.add_row(
             str(number), str(episode["length"]), f"{episode['return_team']:,.1f}", f"{episode['cost_team']:g}",
-            "-" if episode["distance"] is None else f"{episode['distance']:.2f}", " ".join(costs[:16]) + (" ..." if len(costs) > 16 else ""),
+            "-" if episode["distance"] is None else f"{episode['distance']:.2f}",
+            " ".join(costs[:16]) + (" ..." if len(costs) > 16 else ""),
             "terminated" if episode["terminated"] else "truncated",
         )  # fmt: skip
     count = len(found)

@@ -22,6 +22,7 @@ class TaskSpec:
     agent graph. ``standing_still_*`` are what zero action makes of a whole episode: team return, team cost, and metres
     travelled; ``None`` where nobody knows. ``nonlocal_facts`` lists what is not local by the nature of the world;
     ``notes`` what a user should know before reading a result.
+    ``own_costs``: an agent's cost is its own although its mode is not ``local`` (separate robots' velocity).
     """
 
     name: str
@@ -48,6 +49,12 @@ class TaskSpec:
     initial_std: float
     nonlocal_facts: tuple[str, ...]
     notes: tuple[str, ...]
+    own_costs: bool = False
+
+    @property
+    def shares_cost(self) -> bool:
+        """Whether every agent is given a copy of one and the same cost."""
+        return self.cost_mode != "local" and not self.own_costs
 
     @property
     def label(self) -> str:

@@ -8,6 +8,7 @@ from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.task_family import (
     PRESENCE,
     PUBLISHED_STD,
+    ROOT_ENTRIES,
     Choice,
     Family,
     Joints,
@@ -16,6 +17,7 @@ from scalmarl.sim_server.task_family import (
     quotient_edges,
     task_of,
 )
+from scalmarl.sim_server.velocity_cost import VELOCITY
 
 CONTROL_DT = 0.05
 HALF_WIDTH = 5.0
@@ -38,16 +40,6 @@ PARTITIONS: dict[str, tuple[Joints, ...]] = {
     "2x4d": (_legs(1, 3), _legs(2, 4)),
     "8x1": tuple((joint,) for joint in JOINTS),
 }
-ROOT_ENTRIES = (
-    "height z (m)",
-    *(f"up vector {axis}, world frame" for axis in "xyz"),
-    *(f"linear velocity {axis} (m/s), world frame" for axis in "xyz"),
-    *(f"angular velocity {axis} (rad/s), body frame" for axis in "xyz"),
-    "progress x / 5 (m)",
-    "offset from the corridor's centre line (m)",
-    "cosine of heading",
-    "sine of heading",
-)
 
 
 def entries(joints: Joints) -> tuple[str, ...]:
@@ -109,7 +101,7 @@ FAMILY = Family(
     agents_of=fixed_partitions("safe-ant", PARTITIONS),
     partition_for=first_with(PARTITIONS),
     rewards=("team", "local"),
-    costs=("team", "local", "legacy"),
+    costs=("team", "local", "legacy", VELOCITY),
     limit=5.0,
     horizon=1000,
     describe=describe,

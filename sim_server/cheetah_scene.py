@@ -77,7 +77,12 @@ class CheetahScene(Scene):
         rewards = self._each(moved) * self._shares
         rewards -= CONTROL_COST * self._herd.weight * efforts
         travelled = moved.sum(axis=1) / self._herd.cheetahs
-        return Outcome(rewards, self._near(copies).astype(np.float64), None, travelled)
+        costs = self.too_fast(moved) if self.limits_speed else self._near(copies)
+        return Outcome(rewards, costs.astype(np.float64), None, travelled)
+
+    def speed(self, moved: Array) -> Array:
+        """Of each agent's own cheetah."""
+        return self._each(super().speed(moved))
 
     def _each(self, of_cheetahs: Array) -> Array:
         """A figure of every cheetah, for each of its agents."""

@@ -19,6 +19,7 @@ from scalmarl.sim_server.task_family import (
     quotient_edges,
     task_of,
 )
+from scalmarl.sim_server.velocity_cost import VELOCITY
 
 CONTROL_DT = 0.05
 JOINTS: Joints = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
@@ -149,6 +150,7 @@ def _describe(family: str, herd: Herd, owners: tuple[Joints, ...], choice: Choic
         initial_std=PUBLISHED_STD,
         nonlocal_facts=_nonlocal(family, herd, owners, choice),
         notes=_notes(family, legacy),
+        own_speeds=herd.cheetahs > 1,
     )
 
 
@@ -161,7 +163,8 @@ def _nonlocal(family: str, herd: Herd, owners: tuple[Joints, ...], choice: Choic
             facts.append("the torso's speed is in the reward of all its agents, each with an equal share")
     if choice.reward == "team" and len(owners) > 1:
         facts.append("every agent is given the team reward")
-    if choice.cost != "local" and len(owners) > 1:
+    own = choice.cost == "local" or (choice.cost == VELOCITY and herd.cheetahs > 1)
+    if not own and len(owners) > 1:
         facts.append("every agent is given the same cost")
     elif family == "safe-coupled-halfcheetah" and len(owners) > herd.cheetahs:
         facts.append("a cheetah's cost is given to all its agents")
@@ -173,7 +176,7 @@ def _standing_still_cost(herd: Herd, cost: str, horizon: int) -> float:
     front foot, where a limb's own gap counts, in steps 11 to 55."""
     if herd.cheetahs == 2 and cost == "legacy":
         return float(horizon)
-    if herd.near < 8.0:
+    if herd.near < 8.0 or cost == VELOCITY:
         return 0.0
     before, steps = (10, 45) if costs_by_limb(herd, cost) else (17, 34)
     return float(min(max(horizon - before, 0), steps))
@@ -223,7 +226,7 @@ FAMILIES = {
             agents_of=fixed_partitions("safe-halfcheetah", SINGLE),
             partition_for=first_with(SINGLE),
             rewards=("team", "local"),
-            costs=("team", "local", "legacy"),
+            costs=("team", "local", "legacy", VELOCITY),
             limit=25.0,
             horizon=1000,
             describe=_halfcheetah,
@@ -236,7 +239,7 @@ FAMILIES = {
             agents_of=fixed_partitions("safe-coupled-halfcheetah", COUPLED),
             partition_for=first_with(COUPLED),
             rewards=REWARDS,
-            costs=("local", "team", "legacy"),
+            costs=("local", "team", "legacy", VELOCITY),
             limit=25.0,
             horizon=1000,
             describe=_coupled,
@@ -250,7 +253,7 @@ FAMILIES = {
             agents_of=_no_partition,
             partition_for=_only_a_number,
             rewards=REWARDS,
-            costs=("local", "team"),
+            costs=("local", "team", VELOCITY),
             limit=25.0,
             horizon=1000,
             describe=_cheetahs,

@@ -62,7 +62,7 @@ class Examined:
         if len(reached) < self.spec.agents:
             lost = min(set(range(self.spec.agents)) - reached)
             raise Warning(f"agent {self.spec.parameters['names'][lost]} is not connected with agent 0")
-        return f"{len(edges)} edges, connected"
+        return f"{len(edges)} edge{'' if len(edges) == 1 else 's'}, connected"
 
     def costs(self) -> str:
         """Whether something constrains anybody."""

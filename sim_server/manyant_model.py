@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import mujoco
 
-from scalmarl.sim_server.ant_parts import GEAR, add_floor_and_walls, add_leg, add_root, new_spec
+from scalmarl.sim_server.ant_parts import GEAR, START_HEIGHT, add_leg, new_spec
 from scalmarl.sim_server.corridor import Corridor
 from scalmarl.sim_server.manyant_task import JOINTS
-from scalmarl.sim_server.model_parts import add_motor
+from scalmarl.sim_server.model_parts import add_floor, add_free_root, add_motor, add_walls
 
 TIMESTEP = 0.005
 SUBSTEPS = 4
@@ -28,8 +28,9 @@ def build_model(segments: int, corridor: Corridor, physics: str = "fast") -> muj
     order; so do bodies (``torso_S``, then the legs).
     """
     spec = new_spec(TIMESTEP, physics)
-    add_floor_and_walls(spec, corridor, behind=2.0 * segments + 20.0)
-    body = add_root(spec, "torso_0")
+    add_floor(spec, 400 * corridor.scale, conaffinity=1)
+    add_walls(spec, corridor, behind=2.0 * segments + 20.0)
+    body = add_free_root(spec, "torso_0", START_HEIGHT)
     for segment in range(segments):
         if segment > 0:
             body = body.add_body(name=f"torso_{segment}", pos=[-1, 0, 0])

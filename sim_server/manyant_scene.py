@@ -11,8 +11,9 @@ from mujoco.batch import Batch
 
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.ant_parts import START_HEIGHT
-from scalmarl.sim_server.ant_scene import AntScene, heading
+from scalmarl.sim_server.ant_scene import AntScene
 from scalmarl.sim_server.corridor import Corridor, scale_for
+from scalmarl.sim_server.free_root_scene import heading
 from scalmarl.sim_server.manyant_model import BODIES, SUBSTEPS, build_model
 from scalmarl.sim_server.manyant_task import HALF_WIDTH, JOINTS, SEGMENT_ENTRIES, features
 from scalmarl.sim_server.scene import Bools, Floats

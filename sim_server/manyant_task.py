@@ -7,6 +7,7 @@ import re
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.corridor import PERIOD, scale_for
 from scalmarl.sim_server.task_family import PRESENCE, REWARDS, Choice, Family, task_of
+from scalmarl.sim_server.velocity_cost import VELOCITY
 
 CONTROL_DT = 0.02
 HALF_WIDTH = 4.5
@@ -135,7 +136,7 @@ FAMILY = Family(
     agents_of=lambda partition: segments_of(partition)[0],
     partition_for=_each_a_segment,
     rewards=REWARDS,
-    costs=("local", "team", "legacy"),
+    costs=("local", "team", "legacy", VELOCITY),
     limit=5.0,
     horizon=1000,
     describe=describe,

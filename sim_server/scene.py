@@ -16,6 +16,7 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from scalmarl.protocol.task import TaskSpec
+from scalmarl.sim_server.velocity_cost import VELOCITY, threshold_of
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -50,6 +51,8 @@ class Scene(ABC):
 
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
+        self.limits_speed = spec.cost_mode == VELOCITY
+        self._fastest = threshold_of(spec.name, spec.partition) if self.limits_speed else np.inf
 
     def bind(self, batch: Batch) -> None:
         """Attach to the batch that steps the copies."""
@@ -77,6 +80,17 @@ class Scene(ABC):
     def score(self, copies: slice, efforts: Array, moved: Array) -> Outcome:
         """``efforts`` ``[E/G, A]``: squared length of each agent's action as it was sent; ``moved`` ``[E/G, M]``: by
         how much each mark moved in this control step."""
+
+    def speed(self, moved: Array) -> Array:
+        """``[E/G, A]``, or ``[E/G, 1]`` where everybody has the same: what the velocity cost is about (m/s), from how
+        far the marks moved. Here: of a robot that moves along x alone, in either direction."""
+        speed: Array = np.abs(moved) / self.spec.control_dt
+        return speed
+
+    def too_fast(self, moved: Array) -> Bools:
+        """Of whom the speed is above the task's threshold."""
+        fast: Bools = self.speed(moved) > self._fastest
+        return fast
 
     @abstractmethod
     def observe(self, copies: slice, out: Floats) -> None:

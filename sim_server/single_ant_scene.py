@@ -7,7 +7,7 @@ from mujoco.batch import Batch
 
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.ant_model import SUBSTEPS, build_model
-from scalmarl.sim_server.ant_scene import AntScene, heading
+from scalmarl.sim_server.ant_scene import AntScene
 from scalmarl.sim_server.ant_task import FEATURES, HALF_WIDTH, JOINTS
 from scalmarl.sim_server.corridor import Corridor
 from scalmarl.sim_server.scene import Array, Bools, Floats, Owned
@@ -69,16 +69,9 @@ class SingleAntScene(AntScene):
 
     def observe(self, copies: slice, out: Floats) -> None:
         """See ``ant_task.FEATURES``."""
-        qpos, qvel = self._qpos[copies], self._qvel[copies]
-        out[:, 0:N] = qpos[:, 7:]
-        out[:, N : 2 * N] = qvel[:, 6:]
+        out[:, 0:N] = self._qpos[copies, 7:]
+        out[:, N : 2 * N] = self._qvel[copies, 6:]
         forces = np.sqrt(np.square(self._forces[copies, :, 3:]).sum(axis=2))
         out[:, 2 * N : 3 * N] = np.minimum(np.take(forces, self._limbs, axis=1), 1.0)
-        root = out[:, 3 * N :]
-        root[:, 0] = qpos[:, 2]
-        root[:, 1:4] = self._up
-        root[:, 4:10] = qvel[:, 0:6]
-        root[:, 10] = qpos[:, 0] / 5.0
-        root[:, 11:12] = self._offset
-        root[:, 12:14] = heading(self._forward)
-        root[:, 14] = 1.0
+        self.tell_root(copies, self._offset, out[:, 3 * N : -1])
+        out[:, -1] = 1.0

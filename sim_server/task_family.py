@@ -6,11 +6,13 @@ Every ``ValueError`` of the descriptions reads "what is wrong and where; how to 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from scalmarl.protocol.task import TaskSpec
+from scalmarl.sim_server.velocity_cost import VELOCITY, velocity_note
 
 PHYSICS = ("fast", "parity")
 """``fast``: MuJoCo's ``implicitfast`` integrator; ``parity``: the integrator of the published task."""
@@ -19,7 +21,17 @@ PUBLISHED_STD = 0.3655
 """Deviation of the initial Gaussian policy of the published runs, 0.5 sigmoid(1)."""
 PRESENCE = "presence"
 """The last entry of every block: 1 for an agent that takes part."""
-
+ROOT_ENTRIES = (
+    "height z (m)",
+    *(f"up vector {axis}, world frame" for axis in "xyz"),
+    *(f"linear velocity {axis} (m/s), world frame" for axis in "xyz"),
+    *(f"angular velocity {axis} (rad/s), body frame" for axis in "xyz"),
+    "progress x / 5 (m)",
+    "offset from the corridor's centre line (m)",
+    "cosine of heading",
+    "sine of heading",
+)
+"""What is told of a robot's free root in a corridor."""
 
 Joints = tuple[str, ...]
 
@@ -45,7 +57,7 @@ class Family:
     ``partitions`` are the usual ones, the default first; ``agents_of`` gives the number of agents of any valid
     partition (``ValueError`` otherwise), ``partition_for`` a partition for a number of agents (``None``: there is
     none; ``ValueError``: there are too many). The first of ``rewards`` and of ``costs`` is the default.
-    ``takes_coupling``: the family has a coupling stiffness.
+    ``takes_coupling``: the family has a coupling stiffness. ``spellings``: other ways to write a partition.
     """
 
     name: str
@@ -60,6 +72,7 @@ class Family:
     horizon: int
     describe: Callable[[Choice], TaskSpec]
     takes_coupling: bool = False
+    spellings: Mapping[str, str] = field(default_factory=dict)
 
 
 def task_of(
@@ -76,9 +89,13 @@ def task_of(
     initial_std: float,
     nonlocal_facts: tuple[str, ...],
     notes: tuple[str, ...],
+    own_speeds: bool = False,
 ) -> TaskSpec:
     """The description of a choice. ``owners[i]`` are the motors of agent i, ``blocks[i]`` the entries of its block,
-    ``cost`` the name of everybody's cost, ``standing_still`` the return, cost and distance of zero action."""
+    ``cost`` the name of everybody's cost, ``standing_still`` the return, cost and distance of zero action;
+    ``own_speeds``: a velocity cost is about each agent's own robot. Under the velocity cost, name and notes say so."""
+    if choice.cost == VELOCITY:
+        cost, notes = VELOCITY, (velocity_note(family.name, choice.partition), *notes)
     return TaskSpec(
         name=family.name,
         partition=choice.partition,
@@ -104,6 +121,7 @@ def task_of(
         initial_std=initial_std,
         nonlocal_facts=nonlocal_facts,
         notes=notes,
+        own_costs=own_speeds and choice.cost == VELOCITY,
     )
 
 
@@ -118,6 +136,11 @@ def quotient_edges(owners: Sequence[Joints], joint_edges: Iterable[tuple[str, st
     owner = {joint: agent for agent, joints in enumerate(owners) for joint in joints}
     pairs = {(min(owner[a], owner[b]), max(owner[a], owner[b])) for a, b in joint_edges}
     return tuple(sorted(pair for pair in pairs if pair[0] != pair[1]))
+
+
+def edges_of_bodies(touching: Iterable[Joints]) -> tuple[tuple[str, str], ...]:
+    """Edges between joints that act on the same rigid body; ``touching``: the joints that act on each body."""
+    return tuple(pair for joints in touching for pair in itertools.combinations(joints, 2))
 
 
 def fixed_partitions(name: str, table: dict[str, tuple[Joints, ...]]) -> Callable[[str], int]:

@@ -10,11 +10,24 @@ import re
 from collections.abc import Sequence
 
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server import ant_task, cheetah_task, manyant_task
+from scalmarl.sim_server import (
+    ant_task,
+    cheetah_task,
+    hopper_task,
+    manyant_task,
+    walker_task,
+)
 from scalmarl.sim_server.task_family import PHYSICS, Choice, Family, nearest
 
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (manyant_task.FAMILY, ant_task.FAMILY, *cheetah_task.FAMILIES.values())
+    family.name: family
+    for family in (
+        manyant_task.FAMILY,
+        ant_task.FAMILY,
+        *cheetah_task.FAMILIES.values(),
+        hopper_task.FAMILY,
+        walker_task.FAMILY,
+    )
 }
 TASKS = tuple(FAMILIES)
 SHORTCUTS = {"mamujoco": "scalmarl.sim_server.mamujoco"}
@@ -71,7 +84,7 @@ def describe(
         raise ValueError(f"{name} has nothing to couple; leave the coupling out, or choose {takers}")
     if coupling is not None and not 0 <= coupling <= STIFFEST:
         raise ValueError(f"a coupling of {coupling:g} N/m; give a number from 0 to {STIFFEST:g}")
-    partition, agents = _partition(family, partition, agents)
+    partition, agents = _partition(family, family.spellings.get(partition, partition), agents)
     return family.describe(
         Choice(
             partition=partition,

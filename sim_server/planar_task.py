@@ -1,0 +1,35 @@
+"""What the descriptions of hopper and walker share: what is told of a planar torso, and of the joints. No MuJoCo."""
+
+from __future__ import annotations
+
+from scalmarl.sim_server.task_family import Joints
+
+CONTROL_DT = 0.008
+TORSO_ENTRIES = (
+    "height z (m)",
+    "pitch (rad)",
+    "velocity x (m/s)",
+    "velocity z (m/s)",
+    "pitch rate (rad/s)",
+)
+
+
+def joint_entries(joints: Joints) -> tuple[str, ...]:
+    """Of joints that an agent owns, or all."""
+    return (*(f"{joint} position (rad)" for joint in joints), *(f"{joint} speed (rad/s)" for joint in joints))
+
+
+def nonlocal_facts(reward: str, cost: str) -> tuple[str, ...]:
+    """What a fall and the one torso make of locality."""
+    facts = [
+        "a fall of the body ends the episode for every agent",
+        "the torso is one body: its height, pitch and velocity show in every block, whatever kappa",
+    ]
+    facts.append(
+        "every agent is given the team reward"
+        if reward == "team"
+        else "the torso's speed is in every agent's reward, each with an equal share"
+    )
+    if cost != "local":
+        facts.append("the cost is the torso's: one number, given to every agent")
+    return tuple(facts)
