@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scalmarl.sim_server.foreign_names import SHORTCUTS
 from scalmarl.sim_server.foreign_spaces import Array, Box, Discrete, read_space
-from scalmarl.sim_server.tasks import SHORTCUTS
 
 LAST_LINES = 6
 """Of a world's own traceback are repeated."""

@@ -40,7 +40,8 @@ def describe_foreign(wish: Mapping[str, Any]) -> TaskSpec:
     copy.reset(0)
     blocks = [(*copy.entries(agent), PRESENCE) for agent in range(agents)]
     costs = _costs_of(copy)
-    limits, limit_notes = _limits(wish["limit"], about, [str(name) for name in copy.names], costs)
+    told = about.get("cost_limits") if cost in ("", *MODES) else 0.0 if cost == NO_COST else None
+    limits, limit_notes = _limits(wish["limit"], told, [str(name) for name in copy.names], costs)
     horizon, horizon_notes = _horizon(wish["horizon"], about, copy.env)
     edges = _edges(copy)
     name, _, partition = wish["task"].partition(":")
@@ -109,11 +110,11 @@ def _costs_of(copy: ForeignCopy) -> list[int]:
 
 
 def _limits(
-    wanted: Any, about: Mapping[str, Any], names: Sequence[str], costs: Sequence[int]
+    wanted: Any, told: Any, names: Sequence[str], costs: Sequence[int]
 ) -> tuple[tuple[tuple[float, ...], ...], list[str]]:
-    """Limits per agent and cost, and what to say of them."""
+    """Limits per agent and cost, as ``wanted`` or as the world ``told``, and what to say of them."""
     notes = []
-    given = wanted if wanted is not None else about.get("cost_limits")
+    given = wanted if wanted is not None else told
     if given is None:
         given = LIMIT
         notes.append(f"the world names no cost limit (metadata['cost_limits']): {LIMIT:g} per episode; --limit sets it")

@@ -6,7 +6,6 @@ Every ``ValueError`` of this file reads "what is wrong and where; how to mend it
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 from scalmarl.protocol.task import TaskSpec
@@ -17,6 +16,7 @@ from scalmarl.sim_server import (
     manyant_task,
     walker_task,
 )
+from scalmarl.sim_server.foreign_names import may_be_foreign
 from scalmarl.sim_server.task_family import PHYSICS, Choice, Family, nearest
 
 FAMILIES: dict[str, Family] = {
@@ -30,19 +30,14 @@ FAMILIES: dict[str, Family] = {
     )
 }
 TASKS = tuple(FAMILIES)
-SHORTCUTS = {"mamujoco": "scalmarl.sim_server.mamujoco"}
-"""Worlds from outside that have a short name: our modules whose ``make`` takes what stands after the colon."""
 DEFAULT_AGENTS = 8
 STIFFEST = 1e4
 """N/m; the physics stays sound to ten times as much."""
 
 
 def is_foreign(task: str) -> bool:
-    """Whether a name means a world from outside: ``module:function``, or ``mamujoco:SCENARIO-PARTITION``."""
-    module = task.partition(":")[0]
-    return module not in FAMILIES and (
-        module in SHORTCUTS or re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", task) is not None
-    )
+    """Whether a name means a world from outside and none of these tasks."""
+    return task.partition(":")[0] not in FAMILIES and may_be_foreign(task)
 
 
 def describe(
