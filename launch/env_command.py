@@ -22,7 +22,6 @@ from scalmarl.launch.sim_tools import ask, last_words, run_tool
 from scalmarl.launch.voice import console
 from scalmarl.protocol.graph import AgentGraph, graph_of_edges
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.cheetah_task import MOST
 from scalmarl.sim_server.tasks import FAMILIES, describe
 
 POLICIES = ("zero", "random")
@@ -47,7 +46,7 @@ def env() -> None:
 def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What decides a task, as for ``launch``."""
     for option in (
-        click.option("--coupling", type=float, help="Stiffness of the tendons between cheetahs, N/m."),
+        click.option("--coupling", type=float, help="Stiffness of the tendons between robots, N/m."),
         click.option("--physics", default="fast", show_default=True, help="fast, or parity (published integrator)."),
         click.option("--cost", help="local, team or legacy.  [default: the task's]"),
         click.option("--reward", help="local or team.  [default: the task's]"),
@@ -151,7 +150,7 @@ def list_command(as_json: bool) -> None:
         out.print(f"  from {family.source}")
         table = Table.grid(padding=(0, 2))
         for spec in (spec for spec in listed() if spec.name == family.name):
-            free = "" if spec.partition else f", or any number from 1 to {MOST}"
+            free = f", or any number from {family.any_number[0]} to {family.any_number[1]}" if family.any_number else ""
             table.add_row(
                 f"  :{spec.partition}" if spec.partition else " ", f"{spec.agents} agents{free}", graph_words(spec),
                 f"observes {sizes(spec.block_sizes)}", f"moves {sizes(spec.action_sizes)}",

@@ -21,6 +21,7 @@ from scalmarl.protocol.streams import Purpose, stream
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.cheetah_scene import CheetahScene
 from scalmarl.sim_server.episodes import Episodes
+from scalmarl.sim_server.formation_scene import FormationScene
 from scalmarl.sim_server.manyant_scene import ManyAntScene
 from scalmarl.sim_server.scene import Array, Bools, Floats, Scene
 from scalmarl.sim_server.single_ant_scene import SingleAntScene
@@ -32,6 +33,7 @@ _SCENES: dict[str, type[Scene]] = {
     "safe-halfcheetah": CheetahScene,
     "safe-coupled-halfcheetah": CheetahScene,
     "cheetahs": CheetahScene,
+    "formation": FormationScene,
 }
 
 # MuJoCo would also write its warnings to MUJOCO_LOG.TXT in whatever directory the user is in; our log has them already.
