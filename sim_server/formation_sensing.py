@@ -54,28 +54,26 @@ def nearest(x: Array, y: Array) -> tuple[Array, Array, Array]:
     (``REACH`` where there is none), and by how much it is ahead and to the left (0 where there is none), in m.
 
     Robots are taken in the order of x and compared with the next one, the next but one and so on, until none of those
-    is within reach along x. So the work is N times the robots that stand abreast within reach, not N squared.
+    is within reach along x. So the work is N times the robots that stand abreast within reach, not N squared. Places
+    are complex numbers inside, ahead + i left.
     """
     order = np.argsort(x, axis=1, kind="stable")
-    x, y = np.take_along_axis(x, order, axis=1), np.take_along_axis(y, order, axis=1)
-    square, ahead, left = np.full(x.shape, REACH * REACH), np.zeros(x.shape), np.zeros(x.shape)
+    order += np.arange(0, x.size, x.shape[1])[:, None]
+    place = np.take(x + 1j * y, order)
+    square, toward = np.full(x.shape, REACH * REACH), np.zeros(x.shape, np.complex128)
     for apart in range(1, x.shape[1]):
         one, other = np.s_[:, :-apart], np.s_[:, apart:]
-        along = x[other] - x[one]
-        if along.min() >= REACH:
+        step = place[other] - place[one]
+        if step.real.min() >= REACH:
             break
-        across = y[other] - y[one]
-        distance = np.square(along)
-        distance += np.square(across)
+        distance = np.square(step.real)
+        distance += np.square(step.imag)
         for whose, sign in ((one, 1.0), (other, -1.0)):
-            found = np.nonzero(distance < square[whose])
-            if len(found[0]):
-                square[whose][found] = distance[found]
-                ahead[whose][found] = sign * along[found]
-                left[whose][found] = sign * across[found]
-    unsorted = []
-    for values in (np.sqrt(square), ahead, left):
-        back = np.empty_like(values)
-        np.put_along_axis(back, order, values, axis=1)
-        unsorted.append(back)
-    return unsorted[0], unsorted[1], unsorted[2]
+            nearer = np.nonzero(distance < square[whose])
+            if len(nearer[0]):
+                square[whose][nearer] = distance[nearer]
+                toward[whose][nearer] = sign * step[nearer]
+    found, where = np.empty_like(square), np.empty_like(toward)
+    found.reshape(-1)[order] = np.sqrt(square)
+    where.reshape(-1)[order] = toward
+    return found, where.real, where.imag
