@@ -48,9 +48,10 @@ def build_model(spec: TaskSpec) -> mujoco.MjModel:
     coupling = float(spec.parameters["coupling"])
     for one, other in spec.edges if coupling else ():
         _add_tether(model, one, other, math.dist(home[one], home[other]), coupling)
-    ahead = TOP_SPEED * spec.horizon * spec.control_dt
+    # As far as anybody may come in an episode, either way.
+    reach = TOP_SPEED * spec.horizon * spec.control_dt + 2 * BAY
     half = half_width(abreast(spec.partition, spec.agents), LANE)
-    _add_walls(model, half, min(x for x, _ in home) - 2 * BAY, FRONT + ahead + 2 * BAY)
+    _add_walls(model, half, min(x for x, _ in home) - reach, FRONT + reach)
     return model.compile()
 
 

@@ -94,6 +94,17 @@ def test_where_a_gap_to_a_wall_is_negative_mujoco_has_a_contact_of_that_depth(
     assert depths[wall] == pytest.approx(gap, abs=1e-9)
 
 
+@pytest.mark.parametrize("way", [-1.0, 1.0])
+def test_the_corridor_is_longer_than_anybody_can_go(way: float) -> None:
+    world = world_of("path", 2, horizon=80)
+    for _ in range(80):
+        world.step(0, [np.array([[way, 0.0]], np.float32)] * 2)
+    ends = [place[0] + off for place, off in zip(places("path", 2), world.batch.bind("qpos")[0, 0::2])]
+    wall = world.scene.model.geom("wall_left")
+    assert wall.pos[0] - wall.size[0] + 8 < min(ends)
+    assert max(ends) < wall.pos[0] + wall.size[0] - 8
+
+
 def test_two_robots_that_meet_push_each_other_and_walls_hold() -> None:
     world = world_of("path", 2, horizon=10_000)
     put(world, 0, 4.0, 0.01)
