@@ -86,7 +86,7 @@ def path_order(graph: AgentGraph) -> list[int]:
 
 
 def graph_words(spec: TaskSpec) -> str:
-    """``path``, ``complete``, or the number of edges and the diameter."""
+    """``path``, ``complete``, ``ring``, or the number of edges and the diameter."""
     graph = graph_of_edges(spec.agents, spec.edges)
     if spec.agents == 1:
         return "one agent"
@@ -94,6 +94,8 @@ def graph_words(spec: TaskSpec) -> str:
         return "path" if order == sorted(order) else f"path {'-'.join(map(str, order))}"
     if len(spec.edges) == spec.agents * (spec.agents - 1) // 2:
         return "complete"
+    if nx.is_connected(graph) and all(degree == 2 for _, degree in graph.degree):
+        return "ring"
     kind = "tree" if nx.is_tree(graph) else f"{len(spec.edges)} edges"
     return f"{kind}, diameter {nx.diameter(graph)}"
 

@@ -77,7 +77,7 @@ def describe(choice: Choice) -> TaskSpec:
         blocks=tuple((*block, PRESENCE) for block in blocks),
         parameters={"coupling": choice.coupling or 0.0},
         control_dt=CONTROL_DT,
-        cost="too near",
+        cost="nearness",
         edges=pairs,
         standing_still=(_standing_still(choice), 0.0, 0.0),
         initial_std=PUBLISHED_STD,
