@@ -13,6 +13,7 @@ import mujoco
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.formation_sensing import BAY, BUTTRESS, RADIUS, half_width
 from scalmarl.sim_server.formation_shape import FRONT, LANE, abreast, places
+from scalmarl.sim_server.formation_task import COASTING_S
 from scalmarl.sim_server.model_parts import add_motor, empty_world, set_coefficient
 
 TIMESTEP = 0.005
@@ -20,8 +21,8 @@ TIMESTEP = 0.005
 SUBSTEPS = 10
 MASS = 10.0
 """kg; all of it in the middle of the ball, which does not turn."""
-DRAG = 20.0
-"""N s/m; so a robot comes to rest within half a second."""
+DRAG = MASS / COASTING_S
+"""N s/m."""
 THRUST = 30.0
 """N along each axis; with the drag, 1.5 m/s at most."""
 TOP_SPEED = THRUST / DRAG

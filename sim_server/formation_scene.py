@@ -14,14 +14,10 @@ from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.formation_model import SUBSTEPS, build_model
 from scalmarl.sim_server.formation_sensing import BAY, MARGIN, RADIUS, SIGHT, half_width, nearest, wall_gaps
 from scalmarl.sim_server.formation_shape import LANE, abreast, places
-from scalmarl.sim_server.formation_task import features, heard
+from scalmarl.sim_server.formation_task import START_OFF, START_SPEED, features, heard
 from scalmarl.sim_server.scene import Array, Floats, Outcome, Scene
 
 CONTROL_COST = 0.1
-START_OFF = 0.02
-"""m; how far a robot starts off its place along each axis."""
-START_SPEED = 0.02
-"""m/s; deviation of its speed at the start along each axis."""
 SHARPNESS = 4.0
 """1/m; of what tells the gap at which it begins to cost."""
 

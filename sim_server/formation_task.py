@@ -18,8 +18,16 @@ HORIZON = 500
 LONGEST = 100_000
 """Control steps: the corridor is built as long as the fastest robot may come (7.5 km)."""
 AXES = ("x", "y")
-OFF_AT_START = 4.2e-4
-"""Mean square of how far a neighbour is off its place per axis when nobody moves (m^2): see ``_standing_still``."""
+START_OFF = 0.02
+"""m; how far a robot starts off its place along each axis at most, uniformly."""
+START_SPEED = 0.02
+"""m/s; deviation of its speed at the start along each axis."""
+COASTING_S = 0.5
+"""Time constant of a robot without thrust (s)."""
+
+MEETINGS = (
+    "sight and contact follow the place, not the graph: robots that are no neighbours feel each other when they meet"
+)
 
 OWN_ENTRIES = (
     *(f"{axis}_{{i}} speed (m/s)" for axis in AXES),
@@ -82,14 +90,15 @@ def describe(choice: Choice) -> TaskSpec:
         standing_still=(_standing_still(choice), 0.0, 0.0),
         initial_std=PUBLISHED_STD,
         nonlocal_facts=_nonlocal(choice),
-        notes=(),
+        notes=(MEETINGS,),
     )
 
 
 def _standing_still(choice: Choice) -> float:
-    """Two robots start up to 2 cm off their places along each axis, uniformly, at 2 cm/s, and drift for half a second:
-    the mean square of their difference is 2 (0.02^2 / 3 + (0.02 * 0.5)^2) per axis."""
-    return -choice.agents * choice.horizon * 2 * OFF_AT_START
+    """Nobody gets on, and all stay out of formation by what they started off and coasted: the mean square over both
+    axes is twice that of a pair's difference along one, which is twice that of one robot."""
+    off = START_OFF**2 / 3 + (START_SPEED * COASTING_S) ** 2
+    return -choice.agents * choice.horizon * 4 * off
 
 
 def _nonlocal(choice: Choice) -> tuple[str, ...]:

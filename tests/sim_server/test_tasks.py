@@ -243,6 +243,7 @@ def test_notes_tell_of_a_stretched_corridor_of_one_segment_and_of_a_constant_cos
     assert "2 times as large" in describe("safe-manyant:8x2").notes[0]
     assert describe("safe-manyant:8x2", cost="legacy").notes == ()
     assert "cannot stand" in describe("safe-manyant", 1).notes[0]
+    assert "follow the place, not the graph" in describe("formation").notes[0]
     assert "1 at every step" in describe("safe-coupled-halfcheetah", cost="legacy").notes[0]
 
 
