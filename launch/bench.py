@@ -27,6 +27,7 @@ from scalmarl.launch.sim_tools import ask
 from scalmarl.launch.traffic import totals
 from scalmarl.protocol.keys import SIM, Kind
 from scalmarl.protocol.lifeline import end_with
+from scalmarl.sim_server.tasks import FAMILIES
 
 RAW_SECONDS = 1.5
 RUN_WITHIN_S = 300.0
@@ -214,24 +215,37 @@ def memory(agents: int, kappa: int) -> dict[str, Any]:
 WORLDS = (
     "safe-manyant:6x1", "safe-manyant:8x1", "safe-manyant:3x2", "safe-ant:4x2", "safe-ant:8x1", "safe-halfcheetah:2x3",
     "safe-halfcheetah:6x1", "safe-coupled-halfcheetah:1p1", "safe-coupled-halfcheetah:12x1", "cheetahs",
+    "formation:path",
 )  # fmt: skip
+CHAINS = ("cheetahs", "formation")
 CHAIN_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CHAIN_COPIES = 8
 
 
 def worlds(copies: int, threads: Sequence[int], pairs: int, tasks: Sequence[str]) -> dict[str, Any]:
     """Control steps/s of the bare batch and of our world on top of it, and their ratio, for every task and number of
-    physics threads; then the time that a control step of ``cheetahs`` takes for N of them, and the straight line that
-    fits it best."""
-    rows = [_world_speed(task, copies, count, pairs) for task in tasks for count in threads]
-    chain = [_world_speed("cheetahs", CHAIN_COPIES, threads[0], pairs, agents) for agents in CHAIN_LENGTHS]
-    lengths = np.array(CHAIN_LENGTHS, dtype=float)
-    took = np.array([1e6 / row["steps_per_s"] for row in chain])
+    physics threads; then the time that a control step of N ``cheetahs`` takes, and of a ``formation`` of N, with the
+    straight lines that fit them best."""
+    result: dict[str, Any] = {"schema": SCHEMA}
+    result["worlds"] = [_world_speed(task, copies, count, pairs) for task in tasks for count in threads]
+    for chain in CHAINS:
+        low, _ = FAMILIES[chain].any_number or (1, 1)
+        lengths = [length for length in CHAIN_LENGTHS if length >= low]
+        result[chain] = [_world_speed(chain, CHAIN_COPIES, threads[0], pairs, length) for length in lengths]
+    result["fit"] = {chain: _straight_line(result[chain]) for chain in CHAINS}
+    return result
+
+
+def _straight_line(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Of the time of a step over the number of agents."""
+    lengths = np.array([row["agents"] for row in rows], dtype=float)
+    took = np.array([1e6 / row["steps_per_s"] for row in rows])
     # Relative errors count: a step of 256 must not be all that is fitted.
     slope, start = np.polyfit(lengths, took, 1, w=1.0 / took)
-    worst = float(np.max(np.abs(start + slope * lengths - took) / took))
-    fit = {"us_per_step": start, "us_per_step_and_agent": slope, "largest_relative_error": worst}
-    return {"schema": SCHEMA, "worlds": rows, "cheetahs": chain, "fit": {k: float(v) for k, v in fit.items()}}
+    worst = np.max(np.abs(start + slope * lengths - took) / took)
+    return {
+        "us_per_step": float(start), "us_per_step_and_agent": float(slope), "largest_relative_error": float(worst),
+    }  # fmt: skip
 
 
 def _world_speed(task: str, copies: int, threads: int, pairs: int, agents: int | None = None) -> dict[str, Any]:
@@ -244,7 +258,7 @@ def as_text(result: dict[str, Any]) -> str:
     """A result as lines."""
     lines = []
     for name, value in result.items():
-        if name in ("worlds", "cheetahs"):
+        if name == "worlds" or name in CHAINS:
             lines += [
                 f"{row['task']:<30} {row['agents']:>4} agents {row['copies']:>4} copies {row['threads']} thread"
                 f"{'s' if row['threads'] > 1 else ' '}: "
@@ -253,10 +267,11 @@ def as_text(result: dict[str, Any]) -> str:
                 for row in value
             ]
         elif name == "fit":
-            lines.append(
-                f"cheetahs, N agents: a control step of one copy takes {value['us_per_step']:.1f} + "
-                f"{value['us_per_step_and_agent']:.2f} N microseconds, to {100 * value['largest_relative_error']:.0f} %"
-            )
+            lines += [
+                f"{chain}, N agents: a control step of one copy takes {line['us_per_step']:.1f} + "
+                f"{line['us_per_step_and_agent']:.2f} N microseconds, to {100 * line['largest_relative_error']:.0f} %"
+                for chain, line in value.items()
+            ]
         elif name == "all":
             lines += [
                 f"  {row['envs']:>4} copies: {row['steps_per_s']:8,.0f} of {row['raw_steps_per_s']:8,.0f} raw steps/s, "

@@ -82,7 +82,7 @@ _DEFAULTS = Config()
     "--limit", callback=limits, help="Cost limit per episode: 5, or one per agent: 5,5,10.  [default: the task's]"
 )
 @click.option("--physics", help="fast, or parity (the published integrator).  [default: fast]")
-@click.option("--coupling", type=float, help="Stiffness of the tendons between cheetahs, N/m.  [default: 0.1]")
+@click.option("--coupling", type=float, help="Stiffness of the tendons between robots, N/m.  [default: the task's]")
 @click.option(
     "--link", multiple=True, callback=several, metavar="A-B:OPTION,...",
     help="A bad link, both ways (A>B: one way): delay=50ms or 0ms-200ms, loss=2%, duplicate=10%, cut=10s-20s since the "

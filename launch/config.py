@@ -86,7 +86,7 @@ class WorldConfig(Section):
     )
     physics: str = Field("fast", description="fast (implicitfast integrator) or parity (the published one)")
     coupling: float | None = Field(
-        None, description="stiffness of the tendons between cheetahs, N/m; 0 for none; default: 0.1"
+        None, description="stiffness of the tendons between robots, N/m; 0 for none; default: the task's"
     )
     threads: Positive = Field(2, description="physics threads; they change no bit")
 

@@ -25,7 +25,6 @@ from scalmarl.launch.voice import console
 from scalmarl.launch.world_door import describe_foreign, world_options
 from scalmarl.protocol.graph import AgentGraph, graph_of_edges
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.cheetah_task import MOST
 from scalmarl.sim_server.task_family import REWARDS
 from scalmarl.sim_server.tasks import FAMILIES, describe, is_foreign
 
@@ -53,7 +52,7 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What decides a task, as for ``launch``."""
     command = world_options(command)
     for option in (
-        click.option("--coupling", type=float, help="Stiffness of the tendons between cheetahs, N/m."),
+        click.option("--coupling", type=float, help="Stiffness of the tendons between robots, N/m."),
         click.option("--physics", default="fast", show_default=True, help="fast, or parity (published integrator)."),
         click.option("--cost", help="local, team or legacy.  [default: the task's]"),
         click.option("--reward", help="local or team.  [default: the task's]"),
@@ -100,7 +99,7 @@ def path_order(graph: AgentGraph) -> list[int]:
 
 
 def graph_words(spec: TaskSpec) -> str:
-    """``path``, ``complete``, or the number of edges and the diameter."""
+    """``path``, ``complete``, ``ring``, or the number of edges and the diameter."""
     graph = graph_of_edges(spec.agents, spec.edges)
     if spec.agents == 1:
         return "one agent"
@@ -108,6 +107,8 @@ def graph_words(spec: TaskSpec) -> str:
         return "path" if order == sorted(order) else f"path {'-'.join(map(str, order))}"
     if len(spec.edges) == spec.agents * (spec.agents - 1) // 2:
         return "complete"
+    if nx.is_connected(graph) and all(degree == 2 for _, degree in graph.degree):
+        return "ring"
     kind = "tree" if nx.is_tree(graph) else f"{len(spec.edges)} edges"
     return f"{kind}, diameter {nx.diameter(graph)}"
 
@@ -175,7 +176,7 @@ def list_command(as_json: bool) -> None:
         out.print(f"  from {family.source}")
         table = Table.grid(padding=(0, 2))
         for spec in (spec for spec in listed() if spec.name == family.name):
-            free = "" if spec.partition else f", or any number from 1 to {MOST}"
+            free = f", or any number from {family.any_number[0]} to {family.any_number[1]}" if family.any_number else ""
             table.add_row(
                 f"  :{spec.partition}" if spec.partition else " ", f"{spec.agents} agents{free}", graph_words(spec),
                 f"observes {sizes(spec.block_sizes)}", f"moves {sizes(spec.action_sizes)}",

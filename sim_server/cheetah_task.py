@@ -258,6 +258,7 @@ FAMILIES = {
             horizon=1000,
             describe=_cheetahs,
             takes_coupling=True,
+            any_number=(1, MOST),
         ),
     )
 }

@@ -55,16 +55,17 @@ class Family:
     """Tasks that differ only in who owns which part of the body.
 
     ``partitions`` are the usual ones, the default first; ``agents_of`` gives the number of agents of any valid
-    partition (``ValueError`` otherwise), ``partition_for`` a partition for a number of agents (``None``: there is
-    none; ``ValueError``: there are too many). The first of ``rewards`` and of ``costs`` is the default.
-    ``takes_coupling``: the family has a coupling stiffness. ``spellings``: other ways to write a partition.
+    partition (``None``: the user chooses it; ``ValueError``: no such partition), ``partition_for`` a partition for a
+    number of agents (``None``: there is none; ``ValueError``: there are too many). The first of ``rewards`` and of
+    ``costs`` is the default. ``takes_coupling``: the family has a coupling stiffness. ``any_number``: the usual
+    partitions take any number of agents between these. ``spellings``: other ways to write a partition.
     """
 
     name: str
     summary: str
     source: str
     partitions: tuple[str, ...]
-    agents_of: Callable[[str], int]
+    agents_of: Callable[[str], int | None]
     partition_for: Callable[[int], str | None]
     rewards: tuple[str, ...]
     costs: tuple[str, ...]
@@ -73,6 +74,7 @@ class Family:
     describe: Callable[[Choice], TaskSpec]
     takes_coupling: bool = False
     spellings: Mapping[str, str] = field(default_factory=dict)
+    any_number: tuple[int, int] | None = None
 
 
 def task_of(

@@ -12,6 +12,7 @@ from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server import (
     ant_task,
     cheetah_task,
+    formation_task,
     hopper_task,
     manyant_task,
     walker_task,
@@ -27,6 +28,7 @@ FAMILIES: dict[str, Family] = {
         *cheetah_task.FAMILIES.values(),
         hopper_task.FAMILY,
         walker_task.FAMILY,
+        formation_task.FAMILY,
     )
 }
 TASKS = tuple(FAMILIES)
@@ -56,7 +58,7 @@ def describe(
     ``agents`` must agree with the partition; without one it chooses it (none of both: the family's default).
     ``reward`` and ``cost`` are modes of the family, ``limit`` is the cost allowed per episode, one number or one per
     agent; each ``None`` is the family's default. ``physics``: ``fast`` or ``parity``. ``horizon`` is in control steps.
-    ``coupling`` is the stiffness of the tendons between cheetahs (N/m), 0 for none. Raises ``ValueError``.
+    ``coupling`` is the stiffness of the tendons between robots (N/m), 0 for none. Raises ``ValueError``.
     """
     name, colon, partition = task.partition(":")
     if name not in FAMILIES:
@@ -106,8 +108,10 @@ def _partition(family: Family, partition: str, agents: int | None) -> tuple[str,
         return found, agents
     if not partition:
         partition = family.partitions[0]
-        return partition, family.agents_of(partition) if partition else DEFAULT_AGENTS
+        return partition, (family.agents_of(partition) if partition else None) or DEFAULT_AGENTS
     has = family.agents_of(partition)
+    if has is None:
+        return partition, agents or DEFAULT_AGENTS
     if agents not in (None, has):
         others = [name for name in family.partitions if family.agents_of(name) == agents]
         cure = f", or choose {family.name}:{others[0]}" if others else ""

@@ -22,6 +22,7 @@ from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.body import WorldBroken
 from scalmarl.sim_server.cheetah_scene import CheetahScene
 from scalmarl.sim_server.episodes import Episodes
+from scalmarl.sim_server.formation_scene import FormationScene
 from scalmarl.sim_server.hopper_scene import HopperScene
 from scalmarl.sim_server.manyant_scene import ManyAntScene
 from scalmarl.sim_server.scene import Array, Bools, Floats, Scene
@@ -37,6 +38,7 @@ _SCENES: dict[str, type[Scene]] = {
     "cheetahs": CheetahScene,
     "safe-hopper": HopperScene,
     "safe-walker2d": WalkerScene,
+    "formation": FormationScene,
 }
 
 # MuJoCo would also write its warnings to MUJOCO_LOG.TXT in whatever directory the user is in; our log has them already.

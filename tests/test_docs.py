@@ -148,6 +148,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "tasks/safe-halfcheetah.md": {"block": block_of("safe-halfcheetah:6x1", 2)},
     "tasks/safe-coupled-halfcheetah.md": {"block": block_of("safe-coupled-halfcheetah:12x1", 2)},
     "tasks/cheetahs.md": {"block": block_of("cheetahs", 1)},
+    "tasks/formation.md": {"block": block_of("formation:path", 1)},
 }  # fmt: skip
 DOCS = PAGE.parent
 

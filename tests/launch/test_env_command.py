@@ -30,7 +30,7 @@ def document(answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 def test_list_names_every_partition_with_its_figures(scalmarl: Run) -> None:
     tasks = document(scalmarl("env", "list", "--json"))["tasks"]
     by_name = {task["task"]: task for task in tasks}
-    assert {"safe-manyant:8x1", "safe-ant:2x4d", "safe-halfcheetah:3x2", "cheetahs"} <= set(by_name)
+    assert {"safe-manyant:8x1", "safe-ant:2x4d", "safe-halfcheetah:3x2", "cheetahs", "formation:ring"} <= set(by_name)
     ant = by_name["safe-ant:8x1"]
     assert (ant["agents"], ant["graph"], ant["action"], ant["limit"]) == (8, "10 edges, diameter 3", [1] * 8, 5.0)
     assert ant["cost_modes"] == ["team", "local", "legacy"]

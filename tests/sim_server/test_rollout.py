@@ -26,6 +26,7 @@ def mean(episodes: list[dict], name: str) -> float:
         ("safe-halfcheetah:6x1", None), ("safe-halfcheetah:2x3", "legacy"), ("safe-halfcheetah:3x2", "local"),
         ("safe-coupled-halfcheetah:1p1", None),
         ("safe-coupled-halfcheetah:12x1", "legacy"), ("cheetahs", None),
+        ("formation:path", None), ("formation:grid", "team"),
     ],
 )  # fmt: skip
 def test_standing_still_is_what_the_task_says(task: str, cost: str | None) -> None:

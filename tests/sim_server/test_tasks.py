@@ -72,12 +72,15 @@ def test_the_number_of_agents_and_the_partition_follow_from_one_another() -> Non
     assert describe("safe-ant", 8).label == "safe-ant:8x1"
     assert describe("safe-coupled-halfcheetah", 12).label == "safe-coupled-halfcheetah:12x1"
     assert (describe("cheetahs").agents, describe("cheetahs", 3).agents) == (8, 3)
+    assert [describe("formation", agents).label for agents in (None, 2, 256)] == ["formation:path"] * 3
+    assert [describe(f"formation:{shape}", 5).agents for shape in ("path", "ring", "grid")] == [5] * 3
+    assert (describe("formation:ring").agents, describe("formation:3x4").agents) == (8, 12)
 
 
 # ---- graphs: hop sets against the published distances ----
 
 
-@pytest.mark.parametrize("name", ["safe-manyant:8x1", "safe-manyant:3x2", "cheetahs"])
+@pytest.mark.parametrize("name", ["safe-manyant:8x1", "safe-manyant:3x2", "cheetahs", "formation"])
 def test_chains_are_paths_and_hops_are_differences(name: str) -> None:
     task = describe(name)
     hops = dict(nx.all_pairs_shortest_path_length(graph_of(task)))
@@ -160,6 +163,18 @@ def test_limits(limit: Any, limits: list[float], cost: str) -> None:
         (("cheetahs",), {"coupling": 10001.0}, "coupling of 10001", "from 0 to 10000"),
         (("cheetahs",), {"coupling": float("nan")}, "coupling of nan", "from 0 to 10000"),
         (("cheetahs",), {"coupling": float("inf")}, "coupling of inf", "from 0 to 10000"),
+        (("formation", 1), {}, "formation with 1 agent", "at least 2"),
+        (("formation:grid", 257), {}, "formation with 257 agents", "at most 256"),
+        (("formation", 10**18), {}, f"{10**18} agents", "at most 256"),
+        (("formation:ring", 2), {}, "a ring of 2 agents", "choose formation:path"),
+        (("formation:20x20",), {}, "formation with 400 agents", "at most 256"),
+        (("formation:1x1",), {}, "formation with 1 agent", "at least 2"),
+        (("formation:3x4", 13), {}, "has 12 agents, not 13", "leave --agents out"),
+        (("formation:star",), {}, "no partition 'star'", "path, ring or grid"),
+        (("formation:٣x4",), {}, "no partition", "RxC"),
+        (("formation",), {"cost": "legacy"}, "cost mode 'legacy'", "valid: local, team"),
+        (("formation",), {"coupling": 10001.0}, "coupling of 10001", "from 0 to 10000"),
+        (("formation",), {"horizon": 100_001}, "100001 control steps", "at most 100000"),
         (("safe-ant:",), {}, "no partition after its colon", "name one"),
         (("cheetahs:",), {}, "no partition after its colon", "leave the colon out"),
         (("cheetahs", 10**18), {}, f"{10**18} agents", "at most 256"),
@@ -206,11 +221,29 @@ def test_of_separate_cheetahs_only_the_bomb_is_not_local() -> None:
     assert any("the torso's speed" in fact for fact in shared)
 
 
+def test_of_separate_robots_nothing_is_not_local_but_what_is_asked_to_be_the_teams() -> None:
+    for agents in (2, 8, 256):
+        assert describe("formation", agents).nonlocal_facts == ()
+    assert describe("formation:grid", coupling=100.0).nonlocal_facts == ()
+    assert describe("formation", reward="team").nonlocal_facts == ("every agent is given the team reward",)
+    assert describe("formation", cost="team").nonlocal_facts == ("every agent is given the same cost",)
+
+
+@pytest.mark.parametrize("partition", ["path", "ring", "grid"])
+def test_a_robot_of_the_formation_is_told_of_its_own_neighbours_alone(partition: str) -> None:
+    task = describe(f"formation:{partition}", 9)
+    for agent, entries in enumerate(task.block_entries):
+        told = {int(entry.split()[1]) for entry in entries if entry.startswith("robot ") and " from robot " in entry}
+        assert told == set(graph_of(task)[agent])
+        assert len(entries) == 12 + 4 * len(told)
+
+
 def test_notes_tell_of_a_stretched_corridor_of_one_segment_and_of_a_constant_cost() -> None:
     assert describe("safe-manyant", 10).notes == ()
     assert "2 times as large" in describe("safe-manyant:8x2").notes[0]
     assert describe("safe-manyant:8x2", cost="legacy").notes == ()
     assert "cannot stand" in describe("safe-manyant", 1).notes[0]
+    assert "follow the place, not the graph" in describe("formation").notes[0]
     assert "1 at every step" in describe("safe-coupled-halfcheetah", cost="legacy").notes[0]
 
 

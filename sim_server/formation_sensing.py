@@ -1,0 +1,79 @@
+"""What a robot of ``formation`` senses for itself: gaps to walls and to the nearest robot. Pure NumPy.
+
+The corridor runs along x between two straight walls at y = +-W; every 8 m a half-round buttress juts out of either
+wall, at the same x, and narrows it. A gap is between surfaces: of a ball of radius 0.2 m and of what it might touch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+RADIUS = 0.2
+"""Of a robot (m)."""
+MARGIN = 0.25
+"""A gap below which it costs (m)."""
+SIGHT = 1.5
+"""A gap beyond which nothing is sensed (m)."""
+BAY = 8.0
+"""From one narrowing to the next (m)."""
+BUTTRESS = 0.8
+"""How far a buttress juts out of its wall: its radius (m)."""
+SIDE = 1.0
+"""From the outermost lane to its wall (m)."""
+REACH = SIGHT + 2.0 * RADIUS
+"""Distance of two middles beyond which robots do not sense one another (m)."""
+
+
+def half_width(lanes: int, lane: float) -> float:
+    """W (m) for lanes ``lane`` apart; never so narrow that a robot could not pass with room to spare."""
+    return max(lanes - 1, 1) * lane / 2 + SIDE
+
+
+def in_bay(x: Array) -> Array:
+    """x from the nearest narrowing, from -4 to 4 m."""
+    place: Array = x - BAY * np.round(x / BAY)
+    return place
+
+
+def wall_gaps(x: Array, y: Array, half: float) -> tuple[Array, Array]:
+    """Gaps to the left and the right wall, buttresses included (m); negative inside of them. Shapes as ``x``."""
+    along = np.square(in_bay(x))
+    gaps = []
+    for across in (half - y, half + y):
+        buttress = np.sqrt(along + np.square(across))
+        buttress -= BUTTRESS
+        gaps.append(np.minimum(across, buttress) - RADIUS)
+    return gaps[0], gaps[1]
+
+
+def nearest(x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Of every robot ``[E, N]`` the nearest other one whose middle is less than ``REACH`` away: the distance of middles
+    (``REACH`` where there is none), and by how much it is ahead and to the left (0 where there is none), in m.
+
+    Robots are taken in the order of x and compared with the next one, the next but one and so on, until none of those
+    is within reach along x. So the work is N times the robots that stand abreast within reach, not N squared. Places
+    are complex numbers inside, ahead + i left.
+    """
+    order = np.argsort(x, axis=1, kind="stable")
+    order += np.arange(0, x.size, x.shape[1])[:, None]
+    place = np.take(x + 1j * y, order)
+    square, toward = np.full(x.shape, REACH * REACH), np.zeros(x.shape, np.complex128)
+    for apart in range(1, x.shape[1]):
+        one, other = np.s_[:, :-apart], np.s_[:, apart:]
+        step = place[other] - place[one]
+        if step.real.min() >= REACH:
+            break
+        distance = np.square(step.real)
+        distance += np.square(step.imag)
+        for whose, sign in ((one, 1.0), (other, -1.0)):
+            nearer = np.nonzero(distance < square[whose])
+            if len(nearer[0]):
+                square[whose][nearer] = distance[nearer]
+                toward[whose][nearer] = sign * step[nearer]
+    found, where = np.empty_like(square), np.empty_like(toward)
+    found.reshape(-1)[order] = np.sqrt(square)
+    where.reshape(-1)[order] = toward
+    return found, where.real, where.imag
