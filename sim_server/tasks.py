@@ -13,7 +13,9 @@ from scalmarl.sim_server import (
     ant_task,
     cheetah_task,
     hopper_task,
+    humanoid_task,
     manyant_task,
+    swimmer_task,
     walker_task,
 )
 from scalmarl.sim_server.task_family import PHYSICS, Choice, Family, nearest
@@ -26,6 +28,8 @@ FAMILIES: dict[str, Family] = {
         *cheetah_task.FAMILIES.values(),
         hopper_task.FAMILY,
         walker_task.FAMILY,
+        humanoid_task.FAMILY,
+        swimmer_task.FAMILY,
     )
 }
 TASKS = tuple(FAMILIES)

@@ -22,9 +22,11 @@ from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.cheetah_scene import CheetahScene
 from scalmarl.sim_server.episodes import Episodes
 from scalmarl.sim_server.hopper_scene import HopperScene
+from scalmarl.sim_server.humanoid_scene import HumanoidScene
 from scalmarl.sim_server.manyant_scene import ManyAntScene
 from scalmarl.sim_server.scene import Array, Bools, Floats, Scene
 from scalmarl.sim_server.single_ant_scene import SingleAntScene
+from scalmarl.sim_server.swimmer_scene import SwimmerScene
 from scalmarl.sim_server.walker_scene import WalkerScene
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -36,6 +38,8 @@ _SCENES: dict[str, type[Scene]] = {
     "cheetahs": CheetahScene,
     "safe-hopper": HopperScene,
     "safe-walker2d": WalkerScene,
+    "safe-humanoid": HumanoidScene,
+    "safe-swimmer": SwimmerScene,
 }
 
 # MuJoCo would also write its warnings to MUJOCO_LOG.TXT in whatever directory the user is in; our log has them already.
