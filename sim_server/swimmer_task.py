@@ -29,7 +29,7 @@ LONGEST = 64
 LINK_ENTRIES = (
     "cosine of heading",
     "sine of heading",
-    "turning speed (rad/s)",
+    "angular velocity (rad/s)",
     "velocity x of the middle (m/s)",
     "velocity y of the middle (m/s)",
     "progress x / 5 of the middle (m)",

@@ -35,9 +35,9 @@ CLOSE = 1e-9
 SPREAD = 0.3655
 
 
-def world_of(task: str) -> World:
+def world_of(task: str, **options: Any) -> World:
     """One published team reward, one copy, no staggering."""
-    spec = describe(task, physics="parity", reward="team")
+    spec = describe(task, physics="parity", reward="team", **options)
     return World(spec, copies=1, groups=1, seed=3, threads=1, staggered=False)
 
 
@@ -176,9 +176,9 @@ def test_the_humanoid() -> None:
     assert went > 15
 
 
-def swimmer_at_the_timing_of_gymnasium(task: str, monkeypatch: pytest.MonkeyPatch) -> World:
+def swimmer_at_the_timing_of_gymnasium(task: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> World:
     """Theirs steps 4 x 0.01 s, the original, and ours, 4 x 0.005 s."""
-    spec = replace(describe(task, physics="parity", reward="team"), control_dt=0.04)
+    spec = replace(describe(task, physics="parity", reward="team", **options), control_dt=0.04)
     scene = make_scene(spec)
     scene.model.opt.timestep = 0.01
     monkeypatch.setattr("scalmarl.sim_server.world.make_scene", lambda _: scene)
@@ -201,3 +201,39 @@ def test_a_long_swimmer_is_that_of_gymnasium_robotics(
     world = swimmer_at_the_timing_of_gymnasium(f"safe-swimmer:{partition}", monkeypatch)
     same_build(world.scene.model, other.model, lambda name: name.replace("_", ""))
     assert compare(world, other, 100, lambda name: name.replace("_", "")) == 100
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "skipped", "limit"),
+    [
+        ("safe-ant:4x2", "Ant-v5", 0, 2.418), ("safe-ant:2x4", "Ant-v5", 0, 2.522),
+        ("safe-halfcheetah:6x1", "HalfCheetah-v5", 1, 2.932), ("safe-hopper:3x1", "Hopper-v5", 0, 0.9613),
+        ("safe-walker2d:2x3", "Walker2d-v5", 0, 1.641), ("safe-humanoid:9|8", "Humanoid-v5", 0, 0.58),
+        ("safe-swimmer:2x1", "Swimmer-v5", 0, 0.04891),
+    ],
+)  # fmt: skip
+def test_the_velocity_cost_is_that_of_safety_gymnasium(
+    task: str, name: str, skipped: int, limit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rule from Gymnasium's own speeds, for a robot that is thrown forward, hardly, and backward."""
+    other, costs = robot_of(name), []
+    for thrown in (1.6, 0.3, -1.6):
+        if "swimmer" in task:
+            world = swimmer_at_the_timing_of_gymnasium(task, monkeypatch, cost="velocity")
+        else:
+            world = world_of(task, cost="velocity")
+        position, speed = world.batch.bind("qpos"), world.batch.bind("qvel")
+        speed[0] = 0.0
+        speed[0, skipped] = thrown * limit
+        other.set_state(position[0, skipped:].copy(), speed[0, skipped:].copy())
+        for _ in range(40):
+            world.step(0, [np.zeros((1, size), np.float32) for size in world.spec.action_sizes])
+            _, _, terminated, _, info = other.step(np.zeros(other.model.nu))
+            velocity = info["x_velocity"]
+            if "swimmer" not in task:
+                velocity = np.hypot(velocity, info.get("y_velocity", 0.0))
+            assert world.costs[0].tolist() == [float(velocity > limit)] * world.spec.agents
+            costs.append(float(velocity > limit))
+            if terminated:
+                break
+    assert set(costs) == {0.0, 1.0}
