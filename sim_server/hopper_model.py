@@ -32,7 +32,7 @@ def build_model(physics: str = "fast") -> mujoco.MjModel:
     add_floor(spec, 40.0, condim=3)
     box = spec.worldbody.add_body(name=BOX, pos=BOX_PLACE, mocap=True)
     box.add_geom(
-        name=BOX, type=mujoco.mjtGeom.mjGEOM_BOX, size=[BOX_HALF_SIZE] * 3, contype=0, conaffinity=0,
+        name=BOX, type=mujoco.mjtGeom.mjGEOM_BOX, size=[BOX_HALF_SIZE] * 3, mass=0, contype=0, conaffinity=0,
         rgba=[0.8, 0.2, 0.2, 0.5],
     )  # fmt: skip
     torso = add_planar_torso(spec, 0.9)

@@ -14,7 +14,9 @@ from scalmarl.sim_server import (
     cheetah_task,
     formation_task,
     hopper_task,
+    humanoid_task,
     manyant_task,
+    swimmer_task,
     walker_task,
 )
 from scalmarl.sim_server.foreign_names import may_be_foreign
@@ -28,6 +30,8 @@ FAMILIES: dict[str, Family] = {
         *cheetah_task.FAMILIES.values(),
         hopper_task.FAMILY,
         walker_task.FAMILY,
+        humanoid_task.FAMILY,
+        swimmer_task.FAMILY,
         formation_task.FAMILY,
     )
 }

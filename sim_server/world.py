@@ -24,9 +24,11 @@ from scalmarl.sim_server.cheetah_scene import CheetahScene
 from scalmarl.sim_server.episodes import Episodes
 from scalmarl.sim_server.formation_scene import FormationScene
 from scalmarl.sim_server.hopper_scene import HopperScene
+from scalmarl.sim_server.humanoid_scene import HumanoidScene
 from scalmarl.sim_server.manyant_scene import ManyAntScene
 from scalmarl.sim_server.scene import Array, Bools, Floats, Scene
 from scalmarl.sim_server.single_ant_scene import SingleAntScene
+from scalmarl.sim_server.swimmer_scene import SwimmerScene
 from scalmarl.sim_server.walker_scene import WalkerScene
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -38,6 +40,8 @@ _SCENES: dict[str, type[Scene]] = {
     "cheetahs": CheetahScene,
     "safe-hopper": HopperScene,
     "safe-walker2d": WalkerScene,
+    "safe-humanoid": HumanoidScene,
+    "safe-swimmer": SwimmerScene,
     "formation": FormationScene,
 }
 
