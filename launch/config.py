@@ -71,7 +71,7 @@ class WorldConfig(Section):
         None, description="local (own share) or team (the team's to everybody); default: the task's"
     )
     cost: str | None = Field(
-        None, description="local (own), team (the team's to everybody) or legacy (as published); default: the task's"
+        None, description="local (own), team (of the team), legacy (as published) or velocity; default: the task's"
     )
     limit: float | list[float] | None = Field(
         None, description="cost limit per episode: one, or one per agent; default: the task's"
