@@ -77,7 +77,7 @@ _DEFAULTS = Config()
 @click.option("--on-loss", help="An agent that is down: wait for it, or mask (go on without it).  [default: wait]")
 @click.option("--order", help="Order of turns: colour, permutation or fixed.  [default: colour]")
 @click.option("--reward", help="local or team.  [default: the task's]")
-@click.option("--cost", help="local, team or legacy (the published rule).  [default: the task's]")
+@click.option("--cost", help="local, team, legacy (the published rule) or velocity.  [default: the task's]")
 @click.option(
     "--limit", callback=limits, help="Cost limit per episode: 5, or one per agent: 5,5,10.  [default: the task's]"
 )

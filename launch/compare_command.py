@@ -61,7 +61,7 @@ def _steps(ctx: click.Context, param: click.Parameter, text: str | None) -> int 
 @click.option("--task", help="NAME or NAME:PARTITION, see env list.")
 @click.option("--agents", type=int, help="Agents.  [default: the task's partition, else 8]")
 @click.option("--reward", help="local or team.  [default: the algorithm's or the task's]")
-@click.option("--cost", help="local, team or legacy.  [default: the task's]")
+@click.option("--cost", help="local, team, legacy or velocity.  [default: the task's]")
 @click.option("--limit", callback=limits, help="Cost limit per episode: one, or one per agent.")
 @click.option("--graph", help="task, path, ring, star, grid[:RxC], complete, or a file of edges.")
 @click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any parameter; repeatable.")

@@ -54,7 +54,7 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--coupling", type=float, help="Stiffness of the tendons between robots, N/m."),
         click.option("--physics", default="fast", show_default=True, help="fast, or parity (published integrator)."),
-        click.option("--cost", help="local, team or legacy.  [default: the task's]"),
+        click.option("--cost", help="local, team, legacy or velocity.  [default: the task's]"),
         click.option("--reward", help="local or team.  [default: the task's]"),
         click.option("--agents", type=int, help="Number of agents, where the partition does not say it."),
         click.argument("task"),
@@ -183,7 +183,7 @@ def list_command(as_json: bool) -> None:
             )  # fmt: skip
         out.print(table)
         out.print()
-    out.print("safe-manyant takes any AxS, A agents of S segments each.")
+    out.print("safe-manyant and safe-swimmer take any AxS, A agents of S segments or joints each.")
     out.print("The first mode is the default. All of a task: scalmarl env show TASK")
 
 
@@ -294,7 +294,7 @@ def _picture_of(spec: TaskSpec) -> str:
     """Draw it where nobody said anything about it, if that can be done and costs nobody a file; what came of it."""
     if spec.maker:
         return "none, a world from outside draws itself"
-    path = Path(f"{spec.name}-{spec.partition or spec.agents}.png")
+    path = Path(f"{spec.name}-{(spec.partition or str(spec.agents)).replace('|', '-')}.png")
     if path.exists():
         return f"none, {path} is there already; --picture PATH draws one"
     try:

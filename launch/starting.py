@@ -55,7 +55,7 @@ def graph_words(planned: Planned) -> str:
 
 def task_slug(task: TaskSpec) -> str:
     """``manyant8x1``, ``cheetahs8``: a task in a directory's name."""
-    return task.name.removeprefix("safe-") + (task.partition or str(task.agents))
+    return task.name.removeprefix("safe-") + (task.partition or str(task.agents)).replace("|", "-")
 
 
 def first_state(rounds: int, config_hash: str) -> dict[str, Any]:

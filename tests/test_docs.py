@@ -84,9 +84,9 @@ def table_of_tasks() -> str:
     """Every task in its usual partitions."""
     lines = ["| task | agents | graph | observes | moves | reward | cost | limit |", "|" + "---|" * 8]
     for spec in listed():
-        family = FAMILIES[spec.name]
+        family, label = FAMILIES[spec.name], spec.label.replace("|", r"\|")
         lines.append(
-            f"| `{spec.label}` | {spec.agents} | {graph_words(spec)} | {sizes(spec.block_sizes)} "
+            f"| `{label}` | {spec.agents} | {graph_words(spec)} | {sizes(spec.block_sizes)} "
             f"| {sizes(spec.action_sizes)} | {', '.join(family.rewards)} | {', '.join(family.costs)} "
             f"| {family.limit:g} |"
         )
@@ -149,6 +149,10 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "tasks/safe-coupled-halfcheetah.md": {"block": block_of("safe-coupled-halfcheetah:12x1", 2)},
     "tasks/cheetahs.md": {"block": block_of("cheetahs", 1)},
     "tasks/formation.md": {"block": block_of("formation:path", 1)},
+    "tasks/safe-hopper.md": {"block": block_of("safe-hopper:3x1", 0)},
+    "tasks/safe-walker2d.md": {"block": block_of("safe-walker2d:2x3", 0)},
+    "tasks/safe-humanoid.md": {"block": block_of("safe-humanoid:9|8", 1)},
+    "tasks/safe-swimmer.md": {"block": block_of("safe-swimmer:2x1", 0)},
 }  # fmt: skip
 DOCS = PAGE.parent
 

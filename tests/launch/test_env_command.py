@@ -33,7 +33,7 @@ def test_list_names_every_partition_with_its_figures(scalmarl: Run) -> None:
     assert {"safe-manyant:8x1", "safe-ant:2x4d", "safe-halfcheetah:3x2", "cheetahs", "formation:ring"} <= set(by_name)
     ant = by_name["safe-ant:8x1"]
     assert (ant["agents"], ant["graph"], ant["action"], ant["limit"]) == (8, "10 edges, diameter 3", [1] * 8, 5.0)
-    assert ant["cost_modes"] == ["team", "local", "legacy"]
+    assert ant["cost_modes"] == ["team", "local", "legacy", "velocity"]
     assert all(task["source"] and task["cost"] and task["observation"] for task in tasks)
     words = scalmarl("env", "list").stdout
     for task in tasks:
