@@ -57,23 +57,27 @@ def nearest(x: Array, y: Array) -> tuple[Array, Array, Array]:
     is within reach along x. So the work is N times the robots that stand abreast within reach, not N squared. Places
     are complex numbers inside, ahead + i left.
     """
+    robots = x.shape[1]
     order = np.argsort(x, axis=1, kind="stable")
-    order += np.arange(0, x.size, x.shape[1])[:, None]
+    order += np.arange(0, x.size, robots)[:, None]
     place = np.take(x + 1j * y, order)
-    square, toward = np.full(x.shape, REACH * REACH), np.zeros(x.shape, np.complex128)
-    for apart in range(1, x.shape[1]):
-        one, other = np.s_[:, :-apart], np.s_[:, apart:]
-        step = place[other] - place[one]
+    square, toward = np.full(x.size, REACH * REACH), np.zeros(x.size, np.complex128)
+    for apart in range(1, robots):
+        step = place[:, apart:] - place[:, :-apart]
         if step.real.min() >= REACH:
             break
         distance = np.square(step.real)
         distance += np.square(step.imag)
-        for whose, sign in ((one, 1.0), (other, -1.0)):
-            nearer = np.nonzero(distance < square[whose])
-            if len(nearer[0]):
-                square[whose][nearer] = distance[nearer]
-                toward[whose][nearer] = sign * step[nearer]
-    found, where = np.empty_like(square), np.empty_like(toward)
-    found.reshape(-1)[order] = np.sqrt(square)
-    where.reshape(-1)[order] = toward
+        met = np.flatnonzero(distance < REACH * REACH)
+        if not len(met):
+            continue
+        step, distance = step.reshape(-1)[met], distance.reshape(-1)[met]
+        # Row by row, ``apart`` robots have nobody so far ahead of them.
+        one = met + apart * (met // (robots - apart))
+        for whose, other in ((one, step), (one + apart, -step)):
+            nearer = distance < square[whose]
+            square[whose[nearer]], toward[whose[nearer]] = distance[nearer], other[nearer]
+    found, where = np.empty_like(x), np.empty(x.shape, np.complex128)
+    found.reshape(-1)[order.reshape(-1)] = np.sqrt(square)
+    where.reshape(-1)[order.reshape(-1)] = toward
     return found, where.real, where.imag
