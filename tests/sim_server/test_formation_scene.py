@@ -81,7 +81,7 @@ def test_where_a_gap_to_a_wall_is_negative_mujoco_has_a_contact_of_that_depth(
     world = world_of("path", 2)
     put(world, 0, *place)
     world.scene.refresh(slice(0, 1))
-    gap = min(world.scene._left[0, 0], world.scene._right[0, 0])
+    gap = world.scene._walls[:, 0, 0].min()
     assert gap < 0
     data = world.batch.get_data(0)
     mujoco.mj_forward(world.scene.model, data)
@@ -114,7 +114,7 @@ def test_two_robots_that_meet_push_each_other_and_walls_hold() -> None:
         assert world.scene._gap.min() > -0.01
     for _ in range(200):
         world.step(0, [np.array([[1.0, 1.0]], np.float32)] * 2)
-        assert min(world.scene._left.min(), world.scene._right.min(), world.scene._gap.min()) > -0.02
+        assert min(world.scene._walls.min(), world.scene._gap.min()) > -0.02
 
 
 # ---- what is told ----
