@@ -1,4 +1,4 @@
-"""The documentation's tables are those of the code. ``python tests/test_docs.py`` writes the marked blocks anew."""
+"""The documentation's tables are those of the code. ``python -m tests.test_docs`` writes the marked blocks anew."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from scalmarl.protocol.ledger import predicted
 from scalmarl.protocol.runtime import Message, MessageType
 from scalmarl.protocol.standins import toy_plan
 from scalmarl.sim_server.tasks import FAMILIES, describe
+from tests.command_reference import reference
 
 PAGE = Path(__file__).parents[1] / "docs" / "protocol.md"
 PLAN = toy_plan(((1,), (0, 2), (1,)), (0, 1, 0), steps=3, copies=2)
@@ -141,6 +142,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "protocol.md": {
         "table of kinds": table_of_kinds, "example frame": example_frame, "worked example": worked_example,
     },
+    "commands.md": {"commands": reference},
     "algorithms.md": {"table of switches": table_of_switches, "table of numbers": table_of_numbers},
     "tasks/README.md": {"table of tasks": table_of_tasks},
     "tasks/safe-manyant.md": {"block": block_of("safe-manyant:8x1", 0)},
