@@ -1,0 +1,121 @@
+"""TensorBoard's event file of a run, in ``tb/``: all figures of a round as one record, at its environment steps.
+
+``metrics.jsonl`` is what holds; this file only repeats it, so it is not waited for, and what a death tore or left out
+is made good from there. One record per round, so a round is in the file whole or not at all, and never twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import struct
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from scalmarl.launch.scalars import scalars
+
+EXTRA = "tensorboard"
+_HEAD = struct.Struct("<QI")
+_CHECK = struct.Struct("<I")
+
+
+def can_write() -> bool:
+    """Whether the extra is installed."""
+    return importlib.util.find_spec("tensorboardX") is not None
+
+
+@contextlib.contextmanager
+def _torch_left_out() -> Iterator[None]:
+    """tensorboardX imports torch where there is one, to accept tensors; that would cost a launcher time and memory."""
+    hide = "torch" not in sys.modules
+    if hide:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hide:
+            del sys.modules["torch"]
+
+
+class EventFile:
+    """The event file in ``directory``, opened when there is something to write. Raises ``OSError`` as files do, and
+    ``ImportError`` where the extra is not installed."""
+
+    def __init__(self, directory: Path) -> None:
+        with _torch_left_out():
+            from tensorboardX.proto.event_pb2 import Event
+            from tensorboardX.record_writer import masked_crc32c
+        self._event, self._checksum, self._directory = Event, masked_crc32c, directory
+        self._descriptor: int | None = None
+
+    def catch_up(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Make the file hold exactly these lines of ``metrics.jsonl``: what is missing is appended; where it holds
+        others (the run went back), it is replaced."""
+        self.close()
+        self._directory.mkdir(exist_ok=True)
+        wanted = [line["env_steps"] for line in lines]
+        there, end = [], 0
+        for path in sorted(self._directory.glob("events.out.tfevents.*.scalmarl")):
+            there, end = self._steps(path)
+            if there == wanted[: len(there)] and self._descriptor is None and end:
+                self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+                os.ftruncate(self._descriptor, end)
+            else:
+                path.unlink()
+        if self._descriptor is None:
+            there = []
+            self._begin()
+        for line in lines[len(there) :]:
+            self.add(line)
+
+    def _begin(self) -> None:
+        path = self._directory / f"events.out.tfevents.{time.time_ns() // 1000}.scalmarl"
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._append(self._event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Append a round."""
+        event = self._event(wall_time=time.time(), step=line["env_steps"])
+        for name, value in scalars(line).items():
+            event.summary.value.add(tag=name, simple_value=value)
+        self._append(event)
+
+    def _append(self, event: Any) -> None:
+        assert self._descriptor is not None
+        data = event.SerializeToString()
+        size = struct.pack("<Q", len(data))
+        record = size + _CHECK.pack(self._checksum(size)) + data + _CHECK.pack(self._checksum(data))
+        # In one piece, so that a death leaves a whole record or none; what a full disk cuts off is cut off next time.
+        if os.write(self._descriptor, record) < len(record):
+            raise OSError(28, "No space left on device", str(self._directory))
+
+    def _steps(self, path: Path) -> tuple[list[int], int]:
+        """The steps of the rounds in a file, up to the first record that is not whole, and where that begins."""
+        steps, at = [], 0
+        with path.open("rb") as file:
+            while (found := self._record(file.read(_HEAD.size), file)) is not None:
+                event = self._event.FromString(found)
+                if event.HasField("summary"):
+                    steps.append(int(event.step))
+                at = file.tell()
+        return steps, at
+
+    def _record(self, head: bytes, file: Any) -> bytes | None:
+        if len(head) < _HEAD.size:
+            return None
+        size, check = _HEAD.unpack(head)
+        if check != self._checksum(head[:8]):
+            return None
+        data, tail = file.read(size), file.read(_CHECK.size)
+        whole = len(tail) == _CHECK.size and _CHECK.unpack(tail)[0] == self._checksum(data)
+        return data if whole else None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
