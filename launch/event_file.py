@@ -7,6 +7,7 @@ is made good from there. One record per round, so a round is in the file whole o
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import os
 import struct
@@ -42,40 +43,38 @@ def _torch_left_out() -> Iterator[None]:
 
 
 class EventFile:
-    """The event file in ``directory``, opened when there is something to write. Raises ``OSError`` as files do, and
-    ``ImportError`` where the extra is not installed."""
+    """The event file in ``directory``; call ``catch_up`` first. Raises ``OSError`` as files do, and ``ImportError``
+    where the extra is not installed."""
 
     def __init__(self, directory: Path) -> None:
         with _torch_left_out():
             from tensorboardX.proto.event_pb2 import Event
             from tensorboardX.record_writer import masked_crc32c
         self._event, self._checksum, self._directory = Event, masked_crc32c, directory
-        self._descriptor: int | None = None
+        self._path = directory
 
     def catch_up(self, lines: Sequence[dict[str, Any]]) -> None:
         """Make the file hold exactly these lines of ``metrics.jsonl``: what is missing is appended; where it holds
         others (the run went back), it is replaced."""
-        self.close()
         self._directory.mkdir(exist_ok=True)
         wanted = [line["env_steps"] for line in lines]
-        there, end = [], 0
+        recorded = None
         for path in sorted(self._directory.glob("events.out.tfevents.*.scalmarl")):
-            there, end = self._steps(path)
-            if there == wanted[: len(there)] and self._descriptor is None and end:
-                self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-                os.ftruncate(self._descriptor, end)
+            steps, end = self._steps(path)
+            if recorded is None and end and steps == wanted[: len(steps)]:
+                os.truncate(path, end)
+                self._path, recorded = path, len(steps)
             else:
                 path.unlink()
-        if self._descriptor is None:
-            there = []
-            self._begin()
-        for line in lines[len(there) :]:
+        if recorded is None:
+            self._path = self._directory / f"events.out.tfevents.{time.time_ns() // 1000}.scalmarl"
+            self._append(self._event(wall_time=time.time(), file_version="brain.Event:2"), os.O_CREAT | os.O_EXCL)
+        for line in lines[recorded or 0 :]:
             self.add(line)
 
-    def _begin(self) -> None:
-        path = self._directory / f"events.out.tfevents.{time.time_ns() // 1000}.scalmarl"
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        self._append(self._event(wall_time=time.time(), file_version="brain.Event:2"))
+    def is_there(self) -> bool:
+        """Whether nobody took the file away."""
+        return self._path.is_file()
 
     def add(self, line: dict[str, Any]) -> None:
         """Append a round."""
@@ -84,14 +83,17 @@ class EventFile:
             event.summary.value.add(tag=name, simple_value=value)
         self._append(event)
 
-    def _append(self, event: Any) -> None:
-        assert self._descriptor is not None
+    def _append(self, event: Any, how: int = 0) -> None:
         data = event.SerializeToString()
         size = struct.pack("<Q", len(data))
         record = size + _CHECK.pack(self._checksum(size)) + data + _CHECK.pack(self._checksum(data))
-        # In one piece, so that a death leaves a whole record or none; what a full disk cuts off is cut off next time.
-        if os.write(self._descriptor, record) < len(record):
-            raise OSError(28, "No space left on device", str(self._directory))
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | how, 0o644)
+        try:
+            # In one piece, so that a death leaves a whole record or none; what a full disk cuts off is cut off later.
+            if os.write(descriptor, record) < len(record):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        finally:
+            os.close(descriptor)
 
     def _steps(self, path: Path) -> tuple[list[int], int]:
         """The steps of the rounds in a file, up to the first record that is not whole, and where that begins."""
@@ -113,9 +115,3 @@ class EventFile:
         data, tail = file.read(size), file.read(_CHECK.size)
         whole = len(tail) == _CHECK.size and _CHECK.unpack(tail)[0] == self._checksum(data)
         return data if whole else None
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None

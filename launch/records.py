@@ -104,16 +104,13 @@ class RoundRecords:
         return line
 
     def _tell_tensorboard(self, line: dict[str, Any]) -> None:
-        if self._event_file is None and can_write():
+        if not can_write():
+            return
+        if self._event_file is None or not self._event_file.is_there():
             self._event_file = EventFile(self._run.tensorboard)
             self._event_file.catch_up(read_lines(self._run.metrics))
-        elif self._event_file is not None:
+        else:
             self._event_file.add(line)
-
-    def close(self) -> None:
-        """Nothing more will be recorded."""
-        if self._event_file is not None:
-            self._event_file.close()
 
     def _read(self, process: int, round: int) -> dict[str, Any]:
         row: dict[str, Any] = json.loads(row_path(process_directory(self._run.path, process), round).read_bytes())

@@ -91,7 +91,6 @@ class Supervisor:
             self._crew.end_all()
             server.close()
             self._stop_requests.close()
-            self._records.close()
             shutil.rmtree(self._private, ignore_errors=True)
         state, code, reason = self._exit
         note_event(self.run_directory, state, reason=reason, rounds=self._committed + 1)
@@ -214,7 +213,6 @@ class Supervisor:
         if self._committed >= self.plan.rounds - 1:
             self._exit = ("finished", Exit.DONE, "")
             return
-        self._records.close()
         self.plan = regroup(self.run_directory, self.plan, absent)
         self._records = RoundRecords(self.run_directory, self.plan)
         note_event(self.run_directory, "regroup", round=self._committed + 1, absent=sorted(absent))

@@ -43,7 +43,7 @@ FIGURES = {
     **dict.fromkeys(("return_rate", "cost_rate_team", "cost_rate_agent", "distance_rate", "radius", "kl", "kl_max"), 0),
     **dict.fromkeys(AGENT_FIGURES, 0),
     **dict.fromkeys(("sample_s", "update_s"), 0),
-    "bound": "", "multiplier": [0.0], "cost_estimate": [0.0],
+    "cost_agent": None, "explained_variance": None, "bound": "", "multiplier": [0.0], "cost_estimate": [0.0],
 }  # fmt: skip
 
 
