@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from scalmarl.launch.scalars import scalars
 
@@ -97,21 +97,24 @@ class EventFile:
 
     def _steps(self, path: Path) -> tuple[list[int], int]:
         """The steps of the rounds in a file, up to the first record that is not whole, and where that begins."""
-        steps, at = [], 0
+        steps, at, size = [], 0, path.stat().st_size
         with path.open("rb") as file:
-            while (found := self._record(file.read(_HEAD.size), file)) is not None:
-                event = self._event.FromString(found)
+            while (data := self._record(file, size)) is not None:
+                event = self._event.FromString(data)
                 if event.HasField("summary"):
                     steps.append(int(event.step))
                 at = file.tell()
         return steps, at
 
-    def _record(self, head: bytes, file: Any) -> bytes | None:
+    def _record(self, file: BinaryIO, size: int) -> bytes | None:
+        """The next record if it is whole; of all but the last only the head is checked, since only that can be torn."""
+        head = file.read(_HEAD.size)
         if len(head) < _HEAD.size:
             return None
-        size, check = _HEAD.unpack(head)
-        if check != self._checksum(head[:8]):
+        length, check = _HEAD.unpack(head)
+        if check != self._checksum(head[:8]) or file.tell() + length + _CHECK.size > size:
             return None
-        data, tail = file.read(size), file.read(_CHECK.size)
-        whole = len(tail) == _CHECK.size and _CHECK.unpack(tail)[0] == self._checksum(data)
-        return data if whole else None
+        data, tail = file.read(length), file.read(_CHECK.size)
+        if file.tell() == size and _CHECK.unpack(tail)[0] != self._checksum(data):
+            return None
+        return data
