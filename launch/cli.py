@@ -18,6 +18,7 @@ from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
 from scalmarl.launch.env_command import env
 from scalmarl.launch.errors import TimedOut, UsageProblem
+from scalmarl.launch.explain_command import explain
 from scalmarl.launch.option_types import limits, several
 from scalmarl.launch.plan_command import plan
 from scalmarl.launch.report_problem import guarded
@@ -195,5 +196,6 @@ main.add_command(compare_command.compare)
 main.add_command(claims)
 main.add_command(doctor_command)
 main.add_command(env)
+main.add_command(explain)
 main.add_command(plan)
 main.add_command(verify)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scalmarl.launch.errors import TrainingFailed
+from scalmarl.launch.event_file import EventFile, can_write
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.files import append_durably, write_durably
 from scalmarl.protocol.keys import COORDINATOR, SIM
@@ -68,6 +69,7 @@ class RoundRecords:
                 # The launcher before died between its lines and this.
                 row.unlink()
         self._clock = time.monotonic()
+        self._event_file: EventFile | None = None
 
     def catch_up(self, committed: int) -> list[dict[str, Any]]:
         """Record every committed round that is not recorded yet; returns the new lines of metrics."""
@@ -98,7 +100,17 @@ class RoundRecords:
                 append_durably(path, json.dumps(document).encode() + b"\n")
         for process in rows:
             row_path(process_directory(self._run.path, process), round).unlink(missing_ok=True)
+        self._tell_tensorboard(line)
         return line
+
+    def _tell_tensorboard(self, line: dict[str, Any]) -> None:
+        if not can_write():
+            return
+        if self._event_file is None or not self._event_file.is_there():
+            self._event_file = EventFile(self._run.tensorboard)
+            self._event_file.catch_up(read_lines(self._run.metrics))
+        else:
+            self._event_file.add(line)
 
     def _read(self, process: int, round: int) -> dict[str, Any]:
         row: dict[str, Any] = json.loads(row_path(process_directory(self._run.path, process), round).read_bytes())
@@ -145,7 +157,11 @@ def metrics_line(
     }
 
 
-AGENT_FIGURES = ("explained_variance", "clip_fraction", "policy_std", "policy_entropy", "epochs")
+AGENT_FIGURES = (
+    "explained_variance", "clip_fraction", "policy_std", "policy_entropy", "epochs", "reward_gain", "rejected_kl",
+    "kept", "certain_gain", "accepted", "allowance",
+)  # fmt: skip
+"""What every agent tells of its round beside the figures that carry ``_agent`` in their names."""
 
 
 def forget_after(run: RunDirectory, plan: Plan, rounds: int) -> None:

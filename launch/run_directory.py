@@ -35,6 +35,7 @@ class RunDirectory:
         self.traffic = path / "traffic.jsonl"
         self.events = path / "events.jsonl"
         self.log = path / "launcher.log"
+        self.tensorboard = path / "tb"
 
     def read_state(self) -> dict[str, Any]:
         """``run.json``; a run that says running but holds no lock reads ``failed``. Raises ``NoSuchRun``."""

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed
+from scalmarl.launch.event_file import EXTRA, can_write
 from scalmarl.launch.planning import Planned, write_plan
 from scalmarl.launch.run_directory import RunDirectory, create
 from scalmarl.launch.summary import banner
@@ -42,7 +43,10 @@ def begin(planned: Planned, path: Path | None, detach: bool) -> None:
         release_stop_signals()
         raise
     links = planned.config.processes.links
-    Patient(stderr=True).print(banner(run, plan, graph_words(planned), planned.config.run.algo, links))
+    err = Patient(stderr=True)
+    err.print(banner(run, plan, graph_words(planned), planned.config.run.algo, links))
+    if not can_write():
+        err.print(f"no TensorBoard files: the extra {EXTRA!r} is not installed", soft_wrap=True)
     hand_over(run, lock, detach)
 
 

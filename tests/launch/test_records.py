@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scalmarl.launch.records import RoundRecords, forget_after, note_event, read_lines
+from scalmarl.launch.records import AGENT_FIGURES, RoundRecords, forget_after, note_event, read_lines
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.round_files import process_directory, row_path
@@ -24,6 +24,7 @@ SIM_FIGURES = {
 def agent_figures(agent: int) -> dict[str, Any]:
     costs = PLAN.costs(agent)
     return {
+        **dict.fromkeys(AGENT_FIGURES),
         "kl": 0.01, "kl_max": 0.1, "radius": 0.02, "bound": "epochs", "epochs": 5, "clip_fraction": 0.1,
         "policy_std": 0.4, "policy_entropy": 1.2, "explained_variance": [0.0] * (1 + costs),
         "sensitivity": [1.0] * costs, "cost_estimate": [7.0 + agent] * costs, "multiplier": [0.5] * costs,
