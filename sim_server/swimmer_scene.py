@@ -1,8 +1,8 @@
 """``safe-swimmer``: A agents of S joints each of a planar chain of links in a folded corridor.
 
-Agent i's reward: v / A - 0.0001 |a_i|^2; these sum to the published team reward. v is the speed along x of the body's
-origin, which is the middle of the link behind the head. Poses and velocities of all links follow from the root and the
-joints of the current state, whereas MuJoCo's derived fields lag one physics substep behind.
+Agent i's reward: v / A - 0.0001 |a_i|^2; these sum to the published team reward. v is the speed along x of the
+origin, a point of the head's frame half a metre behind its rear. Poses and velocities of all links follow from the root
+and the joints of the current state, whereas MuJoCo's derived fields lag one physics substep behind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def corridor_of(spec: TaskSpec) -> Corridor:
 
 class SwimmerScene(Scene):
     """Agent i's cost: 1 while the middle of any of its links is within 1.8 m of a wall or beyond it; unless costs are
-    local, the origin's place is everybody's."""
+    local, the place of the head's origin is everybody's."""
 
     substeps = SUBSTEPS
 
