@@ -186,7 +186,7 @@ def busy(agents: int, kappa: int, rounds: int, runs: int, as_json: bool) -> None
 @click.option("--copies", default=32, show_default=True, help="Copies of each world.")
 @click.option("--threads", default="1,2", show_default=True, help="Numbers of physics threads, comma-separated.")
 @click.option("--pairs", default=5, show_default=True, help="Interleaved pairs per task.")
-@click.option("--task", "tasks", multiple=True, help="Only this task; repeatable.  [default: ten usual ones]")
+@click.option("--task", "tasks", multiple=True, help="Only this task; repeatable.  [default: the usual ones]")
 @json_option
 @guarded
 def worlds(copies: int, threads: str, pairs: int, tasks: tuple[str, ...], as_json: bool) -> None:
