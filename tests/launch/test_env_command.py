@@ -16,6 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from scalmarl.launch import env_command
+from scalmarl.launch.starting import task_slug
+from scalmarl.sim_server.tasks import describe
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -166,3 +168,14 @@ def test_bad_input(arguments: tuple[str, ...], what: str, cure: str, scalmarl: R
     assert what in answer.stderr
     assert cure in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_a_partitions_bar_is_a_dash_in_the_names_of_files(scalmarl: Run, tmp_path: Path) -> None:
+    """The humanoid's partition is written 9|8, which neither a shell nor everybody's file system takes."""
+    (tmp_path / "safe-humanoid-9-8.png").write_bytes(b"mine")
+    for spelling in ("9|8", "9-8"):
+        answer = scalmarl("env", "show", f"safe-humanoid:{spelling}", cwd=tmp_path)
+        assert answer.returncode == 0
+        assert "picture: none, safe-humanoid-9-8.png is there already" in answer.stdout
+    assert task_slug(describe("safe-humanoid:9-8")) == "humanoid9-8"
+    assert task_slug(describe("cheetahs", 3)) == "cheetahs3"

@@ -234,8 +234,8 @@ def test_errors_say_what_and_how_to_mend_it(
 
 def test_of_a_swimmer_only_the_speed_is_not_local() -> None:
     local, team = (describe("safe-swimmer:8x1", cost=mode).nonlocal_facts for mode in ("local", "team"))
-    assert local == ("the speed of the joint behind the head is in every agent's reward, each with an equal share",)
-    assert team[1:] == ("every agent is given the cost of the body's front",)
+    assert local == ("the head's speed is in every agent's reward, each with an equal share",)
+    assert team[1:] == ("every agent is given the head's cost",)
     assert describe("safe-swimmer:1x3").nonlocal_facts == ()
 
 
