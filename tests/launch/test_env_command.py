@@ -136,7 +136,7 @@ def test_the_stiffest_coupling_is_sound(scalmarl: Run) -> None:
 
 def test_broken_physics_is_told_with_what_may_help(monkeypatch: pytest.MonkeyPatch) -> None:
     why = "cheetahs: the physics gave a number that is not finite; copy 0, 3 steps after its reset, last action [0. 1.]"
-    monkeypatch.setattr(env_command, "ask", lambda *words, about: json.dumps({"broken": why}).encode())
+    monkeypatch.setattr(env_command, "ask", lambda *words, **choices: json.dumps({"broken": why}).encode())
     answer = CliRunner().invoke(env_command.env, ["rollout", "cheetahs"])
     assert answer.exit_code == 1
     words = " ".join(answer.output.split())
