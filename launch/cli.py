@@ -24,6 +24,7 @@ from scalmarl.launch.plan_command import plan
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
 from scalmarl.launch.standard_streams import hold_standard_streams
+from scalmarl.launch.top_command import top
 from scalmarl.launch.verify_command import verify
 from scalmarl.launch.voice import shell_words
 from scalmarl.launch.world_door import world_options
@@ -198,4 +199,5 @@ main.add_command(doctor_command)
 main.add_command(env)
 main.add_command(explain)
 main.add_command(plan)
+main.add_command(top)
 main.add_command(verify)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from scalmarl.protocol.ledger import COLUMNS
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import process_directory, row_path
 
+_BLOCK = 65536
 _WIRE = 2 + COLUMNS.index("wire_bytes")
 
 
@@ -42,6 +44,26 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             raise TrainingFailed(f"{path}, line {number} is damaged", "remove that line or put back a copy of the file")
         lines.append(line)
     return lines
+
+
+def last_lines(path: Path, count: int) -> list[dict[str, Any]]:
+    """The last ``count`` whole lines, without reading what stands before them. Raises ``TrainingFailed``."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        size, want = file.seek(0, os.SEEK_END), _BLOCK
+        while True:
+            start = max(size - want, 0)
+            file.seek(start)
+            # Of a block that begins inside the file, the first line may be half a one.
+            lines = file.read(size - start).split(b"\n")[int(start > 0) : -1]
+            if start == 0 or len(lines) >= count:
+                break
+            want *= 2
+    try:
+        return [json.loads(line) for line in lines[-count:]]
+    except ValueError:
+        raise TrainingFailed(f"{path} is damaged", "'scalmarl events' or 'scalmarl resume' names the line") from None
 
 
 def next_round(path: Path) -> int:
