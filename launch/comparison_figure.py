@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scalmarl.launch.comparison_statistics import binned
+from scalmarl.launch.run_statistics import binned
 
 BINS = 40
 PANELS = (

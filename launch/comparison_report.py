@@ -14,7 +14,7 @@ from rich.table import Table
 from scalmarl.launch.comparison import SCHEMA, Cell, Grid
 from scalmarl.launch.comparison_figure import Curves, draw
 from scalmarl.launch.comparison_run import duration_words, standing
-from scalmarl.launch.comparison_statistics import MEASURES, measure, over_seeds, window_rounds
+from scalmarl.launch.run_statistics import MEASURES, measure, over_seeds, window_rounds
 from scalmarl.launch.errors import MachineNotFit, UserProblem
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import read_plan

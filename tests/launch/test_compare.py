@@ -17,7 +17,7 @@ import pytest
 from scalmarl.launch import option_types
 from scalmarl.launch.comparison import Asked, Cell, Grid, build, read_grid, take_lock
 from scalmarl.launch.comparison_run import duration_words, standing
-from scalmarl.launch.comparison_statistics import (
+from scalmarl.launch.run_statistics import (
     agent_costs,
     binned,
     episode_mean,
