@@ -47,18 +47,21 @@ def finals(group: Group, window: float) -> list[dict[str, float | None]]:
 
 
 def curves(scope: Scope) -> Rows:
-    """Return and mean cost against environment steps: interquartile mean over seeds and its interval, the limits, and
-    the environment steps at which a process died."""
+    """Return and cost against environment steps: interquartile mean over seeds and its interval, the limits, and the
+    environment steps at which a process died. The largest agent's cost stands apart where it is not the mean."""
     steps = max(group.lines(run)[-1]["env_steps"] for group in scope.groups for run in group.runs)
     edges = np.linspace(0.0, steps, min(BINS, max(group.rounds for group in scope.groups)) + 1)
     rows: Rows = []
     for group in scope.groups:
-        for name, kind in (("return", "return_team"), ("cost", "cost")):
+        for name, kind in (("return", "return_team"), ("cost", "cost"), ("largest_cost", "largest_cost")):
             each = np.array([binned(group.lines(run), kind, edges) for run in group.runs])
             bands = zip((edges[1:] + edges[:-1]) / 2, *band_over_seeds(each), (~np.isnan(each)).sum(axis=0))
             rows += [_point(group.label, name, at, *rest) for at, *rest in bands if rest[-1]]
     if not any(row["measure"] == "return" for row in rows):
         raise Lacking("no episode has ended in these runs")
+    means, largest = ([row["iqm"] for row in rows if row["measure"] == name] for name in ("cost", "largest_cost"))
+    if means == largest:
+        rows = [row for row in rows if row["measure"] != "largest_cost"]
     for group in scope.groups:
         samples = group.plan.samples
         deaths = sorted({at * samples for run in group.runs for at in run.deaths if at < group.rounds})
@@ -152,13 +155,14 @@ def _bytes(group: Group) -> dict[str, Any]:
         "label": group.family, "agents": plan.agents,
         "measured_mean": float(measured.mean()), "measured_most": float(measured.max()),
         "predicted_mean": float(formula.mean()), "predicted_most": float(formula.max()),
-        "all_to_all_mean": float(np.mean(everybody)),
+        "all_to_all_mean": float(np.mean(everybody)), "all_to_all_most": float(max(everybody)),
     }  # fmt: skip
 
 
 def _sent(lines: list[dict[str, Any]]) -> NDArray[np.float64]:
     """Bytes per round of every agent, ``[N]``."""
-    return np.mean([line["bytes_agent"] for line in lines], axis=0, dtype=float)
+    sent: NDArray[np.float64] = np.array([line["bytes_agent"] for line in lines], dtype=float)
+    return np.asarray(sent.mean(axis=0))
 
 
 def bytes_agents(scope: Scope) -> Rows:
@@ -223,7 +227,9 @@ def _require_fields(groups: Sequence[Group], *names: str) -> None:
     for run in (run for group in groups for run in group.runs):
         missing = [name for name in names if any(name not in line for line in run.lines)]
         if missing:
-            raise Lacking(f"the metrics of {run.path} lack {', '.join(missing)}; another version of scalmarl wrote them")
+            raise Lacking(
+                f"the metrics of {run.path} lack {', '.join(missing)}; another version of scalmarl wrote them"
+            )
 
 
 @dataclass(frozen=True)

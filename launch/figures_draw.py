@@ -18,6 +18,7 @@ from scalmarl.launch.figures_style import (
     plain_ticks,
     scale_costs,
     seeds_note,
+    seeds_words,
     short_counts,
 )
 
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 BAND = 0.18
 """How dense a band is."""
 ANCHORS = ("independent", "full state")
-WORDS = ("team return per episode", "cost per episode\nmean over agents")
+WORDS = {
+    "return": "team return per episode", "cost": "cost per episode\nmean over agents",
+    "largest_cost": "cost per episode\nlargest agent",
+}  # fmt: skip
 Drawing = Callable[[Found, float], Any]
 
 
@@ -66,8 +70,9 @@ def _curves(found: Found, width: float) -> Iterator[Figure]:
     rows = found.rows
     limits = [row["iqm"] for row in _of(rows, measure="limit")]
     look = looks(_labels(rows))
-    with blank(width, 2) as (figure, axes):
-        for one, name, words in zip(axes, ("return", "cost"), WORDS):
+    measures = [name for name in WORDS if _of(rows, measure=name)]
+    with blank(width, len(measures)) as (figure, axes):
+        for one, name in zip(axes, measures):
             for label in _labels(rows):
                 own = _of(rows, label=label, measure=name)
                 at = [row["env_steps"] for row in own]
@@ -78,12 +83,13 @@ def _curves(found: Found, width: float) -> Iterator[Figure]:
                     color=look[label].color, alpha=BAND, linewidth=0,
                 )  # fmt: skip
             one.set_xlabel("environment steps")
-            one.set_ylabel(words)
+            one.set_ylabel(WORDS[name])
             one.set_xlim(left=0.0)
             short_counts(one.xaxis)
-        costs = _of(rows, measure="cost")
-        scale_costs(axes[1], _numbers(costs, "iqm") + _numbers(costs, "high"), limits)
-        draw_limits(axes[1], limits)
+        for one, name in zip(axes[1:], measures[1:]):
+            costs = _of(rows, measure=name)
+            scale_costs(one, _numbers(costs, "iqm") + _numbers(costs, "high"), limits)
+            draw_limits(one, limits)
         _mark_deaths(axes, rows, look)
         seeds_note(axes[0], found.seeds)
         legend_below(figure, axes)
@@ -119,12 +125,12 @@ def _tradeoff(found: Found, width: float) -> Iterator[Figure]:
             middle = _of(rows, label=label, seed=None)
             at = _numbers(middle, "cost_iqm"), _numbers(middle, "return_iqm")
             if _numbers(middle, "cost_low"):
-                lengths = {"xerr": _bars(middle, "cost_iqm"), "yerr": _bars(middle, "return_iqm")}
+                lengths: dict[str, Any] = {"xerr": _bars(middle, "cost_iqm"), "yerr": _bars(middle, "return_iqm")}
                 axes.errorbar(*at, **lengths, fmt="none", ecolor=one.color, elinewidth=0.9, capsize=2)
             axes.plot(*at, **mark, markersize=6, markeredgecolor="white", markeredgewidth=0.5, label=label)
         scale_costs(axes, _numbers(rows, "cost_iqm") + _numbers(rows, "cost_high"), limits, upright=True)
-        axes.set_xlabel(WORDS[1].replace("\n", ", "))
-        axes.set_ylabel(WORDS[0])
+        axes.set_xlabel(WORDS["cost"].replace("\n", ", "))
+        axes.set_ylabel(WORDS["return"])
         axes.margins(y=0.1)
         draw_limits(axes, limits, upright=True)
         seeds_note(axes, found.seeds)
@@ -140,7 +146,7 @@ def _kappa(found: Found, width: float) -> Iterator[Figure]:
     named = {row["label"]: row["role"] for row in sorted(rows, key=lambda row: row["role"] != "kappa")}
     look = looks(named)
     with blank(width, 2) as (figure, axes):
-        for one, name, words in zip(axes, ("return", "cost"), WORDS):
+        for one, name in zip(axes, ("return", "cost")):
             for label, role in named.items():
                 own = sorted(_of(rows, label=label, measure=name), key=lambda row: int(row["kappa"]))
                 if role == "kappa":
@@ -155,7 +161,7 @@ def _kappa(found: Found, width: float) -> Iterator[Figure]:
                     if row["low"] is not None:
                         one.axhspan(row["low"], row["high"], color=look[label].color, alpha=BAND / 2, linewidth=0)
             one.set_xlabel("kappa (hops)")
-            one.set_ylabel(words)
+            one.set_ylabel(WORDS[name])
             plain_ticks(one.xaxis, kappas)
             one.margins(y=0.1)
         costs = _of(rows, measure="cost")
@@ -181,7 +187,7 @@ def _bytes_kappa(found: Found, width: float) -> Iterator[Figure]:
         for size in sorted({row["all_to_all_mean"] for row in rows}):
             axes.axhline(size, **LIMIT_OF_ALL, label="all-to-all, formula")
         axes.set_xlabel("kappa (hops)")
-        axes.set_ylabel("wire bytes per agent and round")
+        axes.set_ylabel("wire bytes\nper agent and round")
         axes.set_ylim(bottom=0.0)
         plain_ticks(axes.xaxis, sorted({row["kappa"] for row in rows}))
         byte_ticks(axes.yaxis)
@@ -189,7 +195,7 @@ def _bytes_kappa(found: Found, width: float) -> Iterator[Figure]:
         yield figure
 
 
-LIMIT_OF_ALL = {"color": "0.35", "linestyle": (0, (3, 1.5, 1, 1.5, 1, 1.5)), "linewidth": 1.0}
+LIMIT_OF_ALL: dict[str, Any] = {"color": "0.35", "linestyle": (0, (3, 1.5, 1, 1.5, 1, 1.5)), "linewidth": 1.0}
 
 
 @contextmanager
@@ -202,14 +208,14 @@ def _bytes_agents(found: Found, width: float) -> Iterator[Figure]:
         for label in _labels(rows):
             own, one = _of(rows, label=label), look[label]
             at = [row["agents"] for row in own]
-            axes.plot(at, _numbers(own, "measured_most"), **one.line(), label=f"{label}: agent that sends most")
+            axes.plot(at, _numbers(own, "measured_most"), **one.line(), label=f"{label}, agent that sends most")
             axes.plot(at, _numbers(own, "measured_mean"), color=one.color, marker=one.marker, markerfacecolor="white",
-                      linestyle=":", label=f"{label}: mean")  # fmt: skip
-            axes.plot(at, _numbers(own, "all_to_all_mean"), **LIMIT_OF_ALL, label="all-to-all, formula")
+                      linestyle=":", label=f"{label}, mean of agents")  # fmt: skip
+            axes.plot(at, _numbers(own, "all_to_all_most"), **LIMIT_OF_ALL, label="all-to-all, formula")
         axes.set_xlabel("agents")
-        axes.set_ylabel("wire bytes per agent and round")
+        axes.set_ylabel("wire bytes\nper agent and round")
         plain_ticks(axes.xaxis, sorted({row["agents"] for row in rows}))
-        sizes = [x for name in ("measured_most", "measured_mean", "all_to_all_mean") for x in _numbers(rows, name)]
+        sizes = [x for name in ("measured_most", "measured_mean", "all_to_all_most") for x in _numbers(rows, name)]
         plain_ticks(axes.yaxis, log_ticks(min(sizes), max(sizes)), bytes_words)
         axes.set_ylim(min(sizes) / 1.5, max(sizes) * 1.5)
         legend_below(figure, [axes])
@@ -218,7 +224,7 @@ def _bytes_agents(found: Found, width: float) -> Iterator[Figure]:
 
 def log_ticks(least: float, most: float) -> list[float]:
     """1, 2, 5 times powers of ten from below the least to above the most; of more than eight the powers alone."""
-    every = [step * 10.0**power for power in range(0, 16) for step in (1, 2, 5)]
+    every = [step * 10.0**power for power in range(16) for step in (1, 2, 5)]
     kept = [tick for tick in every if least / 1.5 <= tick <= most * 1.5]
     return kept if len(kept) <= 8 else [tick for tick in kept if f"{tick:e}".startswith("1.0")]
 
@@ -226,7 +232,9 @@ def log_ticks(least: float, most: float) -> list[float]:
 @contextmanager
 def _wall_time(found: Found, width: float) -> Iterator[Figure]:
     rows = found.rows
-    parts = (("sample_s", "sampling", "#0072B2", ""), ("update_s", "update", "#E69F00", "///"), ("rest_s", "rest", "0.8", ""))
+    parts = (
+        ("sample_s", "sampling", "#0072B2", ""), ("update_s", "update", "#E69F00", "///"), ("rest_s", "rest", "0.8", "")
+    )  # fmt: skip
     with blank(width, 1, 0.75 + 0.24 * len(rows)) as (figure, (axes,)):
         places = list(range(len(rows)))
         left = [0.0] * len(rows)
@@ -258,8 +266,9 @@ def _multipliers(found: Found, width: float) -> Iterator[Figure]:
             one.set_ylabel("multiplier")
             # All panels alike, so that heights compare; room below 1 where no cost has ever been above its limit.
             one.set_ylim(0.0, max(1.05 * max(_numbers(found.rows, "multiplier")), 0.1))
-        seeds_note(axes[0], found.seeds)
-        legend_below(figure, axes)
+        legend_below(
+            figure, axes, f"interquartile mean over {seeds_words(found.seeds)}" if found.seeds[1] > 1 else "1 seed"
+        )
         yield figure
 
 
@@ -270,7 +279,7 @@ def same_lines(rows: Rows) -> dict[str, Rows]:
     for row in rows:
         lines.setdefault((row["cost"], row["agent"]), []).append(row)
     costs = {cost for cost, _ in lines}
-    found = {}
+    found: dict[str, Rows] = {}
     for cost in costs:
         own = {agent: rows for (of, agent), rows in lines.items() if of == cost}
         suffix = f", cost {cost}" if len(costs) > 1 else ""

@@ -23,7 +23,9 @@ from scalmarl.launch.run_directory import RunDirectory, find, read_plan
 from scalmarl.launch.starting import task_slug
 from scalmarl.protocol.plan import Plan
 
-NEEDED = ("round", "env_steps", "episodes", "return_team", "cost_agent", "cost_limit", "distance", "bytes_agent", "wall_s")
+NEEDED = (
+    "round", "env_steps", "episodes", "return_team", "cost_agent", "cost_limit", "distance", "bytes_agent", "wall_s"
+)  # fmt: skip
 """What every line of metrics must have; a figure that needs more is left out where that is missing."""
 _NOT_A_SETTING = {
     "run.algo", "run.kappa", "run.kappa_unit", "run.seed", "run.rounds", "run.schedule", "run.agents", "world.task",
@@ -128,7 +130,8 @@ class Gathered:
         sorts: dict[tuple[Any, ...], list[Run]] = {}
         for run in self.runs:
             task = run.plan.task
-            sorts.setdefault((task_slug(task), task.agents, task.horizon, run.settings["world.physics"]), []).append(run)
+            world = (task_slug(task), task.agents, task.horizon, run.settings["world.physics"])
+            sorts.setdefault(world, []).append(run)
         taken: Counter[str] = Counter()
         worlds = []
         for (slug, *_), runs in sorts.items():
@@ -200,12 +203,12 @@ def read_run(path: Path) -> Run:
     if missing:
         version = (state.get("versions") or {}).get("scalmarl", "unknown")
         raise UsageProblem(
-            f"{directory.metrics} has lines without {', '.join(missing)}: another version of scalmarl wrote it ({version})",
+            f"{directory.metrics} has no {', '.join(missing)}; another version of scalmarl ({version}) wrote it",
             "leave this run out, make it again, or use that version",
         )
     try:
         text = directory.config.read_text(encoding="utf-8")
-        told = {f"{section}.{key}": value for section, part in tomllib.loads(text).items() for key, value in part.items()}
+        told = {f"{name}.{key}": value for name, part in tomllib.loads(text).items() for key, value in part.items()}
     except (OSError, ValueError, AttributeError) as error:
         raise UsageProblem(f"{directory.config} cannot be read ({error})", "put back a copy") from None
     deaths = [int(event["round"]) for event in read_lines(directory.events) if _is_death(event)]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from scalmarl.launch.errors import MachineNotFit
@@ -28,12 +29,12 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 """Okabe and Ito's colours for all kinds of sight, without yellow, which white paper swallows."""
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2, 1, 1, 1, 2)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<")
-LIMIT = {"color": "0.35", "linewidth": 1.0, "linestyle": "-", "zorder": 1.5}
+LIMIT: dict[str, Any] = {"color": "0.35", "linewidth": 1.0, "linestyle": "-", "zorder": 1.5}
 _SETTINGS = {
     "font.size": 8.0, "axes.titlesize": 8.0, "legend.fontsize": 7.5, "figure.titlesize": 9.0, "lines.linewidth": 1.3,
     "lines.markersize": 3.5, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "axes.grid": True, "grid.alpha": 0.25, "grid.linewidth": 0.5,
-    "legend.frameon": False, "legend.handlelength": 3.2, "svg.hashsalt": "scalmarl", "pdf.fonttype": 42,
+    "legend.frameon": False, "legend.handlelength": 3.0, "svg.hashsalt": "scalmarl", "pdf.fonttype": 42,
     "axes.axisbelow": True, "figure.constrained_layout.use": True,
 }  # fmt: skip
 
@@ -53,11 +54,16 @@ class Look:
 
 
 def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """One look per label, in order; colours, styles and marks repeat with different periods."""
+    """One look per label, in order; styles and marks repeat with different periods. More labels than colours share a
+    scale from dark to light."""
+    from matplotlib import colormaps, colors
+
     unique = list(dict.fromkeys(label for label in labels if label))
+    colours: tuple[str, ...] = _COLOURS
+    if len(unique) > len(colours):
+        colours = tuple(colors.to_hex(colormaps["viridis"](0.9 * i / (len(unique) - 1))) for i in range(len(unique)))
     return {
-        label: Look(_COLOURS[i % len(_COLOURS)], _DASHES[i % len(_DASHES)], _MARKS[i % len(_MARKS)])
-        for i, label in enumerate(unique)
+        label: Look(colours[i], _DASHES[i % len(_DASHES)], _MARKS[i % len(_MARKS)]) for i, label in enumerate(unique)
     }
 
 
@@ -70,7 +76,7 @@ def require_plot(command: str) -> None:
 
 @contextmanager
 def blank(width: float, panels: int, height: float = 2.4) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of ``width`` inches with ``panels``, each ``height`` inches high, whatever the user's matplotlibrc says.
+    """A figure of ``width`` inches with ``panels`` of ``height`` inches, whatever the user's matplotlibrc says.
     While it is open these settings hold, so write it inside."""
     from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -87,23 +93,28 @@ def blank(width: float, panels: int, height: float = 2.4) -> Iterator[tuple[Figu
         yield figure, axes[:panels]
 
 
-def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
+def legend_below(figure: Figure, axes: Sequence[Axes], title: str = "") -> None:
     """One legend for all panels under them, as many columns as the width takes, and room for it."""
     found = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels())}
     if not found:
         return
-    entry = 0.55 + 0.062 * max(map(len, found))
-    columns = max(1, min(len(found), int(figure.get_figwidth() / entry)))
-    rows = -(-len(found) // columns)
-    figure.set_figheight(figure.get_figheight() + 0.16 * rows)
-    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
+    line, letter, width = 0.6, 0.062, figure.get_figwidth()
+    labels = [fill(label, int((width - line) / letter)) for label in found]
+    entry = line + letter * max(len(text) for label in labels for text in label.split("\n"))
+    columns = max(1, min(len(labels), int(width / entry)))
+    lines = -(-len(labels) // columns) * max(1 + label.count("\n") for label in labels) + bool(title)
+    figure.set_figheight(figure.get_figheight() + 0.16 * lines)
+    figure.legend(list(found.values()), labels, loc="outside lower center", ncols=columns, title=title or None,
+                  title_fontsize=7.0)  # fmt: skip
 
 
 def draw_limits(axes: Axes, limits: Sequence[float], upright: bool = False) -> None:
     """The least and the largest limit as lines that say what they are."""
     for limit in sorted({limits[0], limits[-1]}) if limits else ():
-        words: dict[str, Any] = {"fontsize": 7, "color": "0.2", "ha": "right", "textcoords": "offset points", "zorder": 5}
-        words["bbox"] = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
+        words: dict[str, Any] = {
+            "fontsize": 7, "color": "0.2", "ha": "right", "textcoords": "offset points", "zorder": 5,
+            "bbox": {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+        }  # fmt: skip
         if upright:
             axes.axvline(limit, **LIMIT)
             place: dict[str, Any] = {"xy": (limit, 1.0), "xycoords": ("data", "axes fraction"), "xytext": (-2, -2)}
@@ -115,11 +126,12 @@ def draw_limits(axes: Axes, limits: Sequence[float], upright: bool = False) -> N
 
 
 def scale_costs(axes: Axes, costs: Sequence[float], limits: Sequence[float], upright: bool = False) -> None:
-    """From 0; where costs are more than ten limits, equal steps up to the limit and logarithmic above, which it says."""
+    """From 0; where costs are more than ten limits, equal steps up to the limit and logarithmic above; it says so."""
     axis = axes.xaxis if upright else axes.yaxis
     most, limit = max(costs, default=0.0), max(limits, default=0.0)
-    bottom = {"left" if upright else "bottom": 0.0}
+    bottom: dict[str, Any] = {"left" if upright else "bottom": 0.0}
     if limit <= 0.0 or most <= 10.0 * limit:
+        bottom["right" if upright else "top"] = 1.1 * max(most, limit) or 1.0
         (axes.set_xlim if upright else axes.set_ylim)(**bottom)
         return
     (axes.set_xscale if upright else axes.set_yscale)("symlog", linthresh=limit, linscale=1.0)
@@ -144,7 +156,7 @@ def short_counts(axis: Any) -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     axis.set_major_formatter(EngFormatter(sep=""))
-    axis.set_major_locator(MaxNLocator(6))
+    axis.set_major_locator(MaxNLocator(5))
 
 
 def byte_ticks(axis: Any) -> None:
@@ -162,12 +174,14 @@ def bytes_words(count: float) -> str:
 
 def seeds_note(axes: Axes, seeds: tuple[int, int]) -> None:
     """In a corner, where a figure has fewer than five seeds: how many, and what that means for the bands."""
+    if seeds[0] < 5:
+        corner_note(axes, seeds_words(seeds) + (", no interval" if seeds[1] < 3 else ""))
+
+
+def seeds_words(seeds: tuple[int, int]) -> str:
+    """``1 seed``, ``2 to 3 seeds``."""
     few, many = seeds
-    if few >= 5:
-        return
-    count = f"{few}" if few == many else f"{few} to {many}"
-    text = f"{count} seed{'' if (few, many) == (1, 1) else 's'}" + (", no interval" if many < 3 else "")
-    corner_note(axes, text)
+    return f"{few if few == many else f'{few} to {many}'} seed{'' if many == 1 else 's'}"
 
 
 def corner_note(axes: Axes, text: str, left: bool = False) -> None:

@@ -16,7 +16,7 @@ from scalmarl.launch.errors import UsageProblem
 from scalmarl.launch.figures_data import SORTS, WINDOW, Found, find_figures
 from scalmarl.launch.figures_draw import drawn
 from scalmarl.launch.figures_runs import gather
-from scalmarl.launch.figures_style import FORMATS, require_plot, written
+from scalmarl.launch.figures_style import FORMATS, require_plot, seeds_words, written
 from scalmarl.launch.option_types import inches, words
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
@@ -24,7 +24,6 @@ from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.files import write_durably
 
 NAMES = tuple(sort.name for sort in SORTS)
-_EVERYTHING = ",".join(FORMATS)
 
 
 def _known(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
@@ -37,12 +36,12 @@ def _known(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-o", "--output", "directory", type=click.Path(path_type=Path), default="figures", show_default=True,
               help="Directory to write into; other files there stay as they are.")  # fmt: skip
-@click.option("--format", "formats", multiple=True, callback=words, help=f"Of: {', '.join(FORMATS)}.  [list; default: all]")
+@click.option("--format", "formats", multiple=True, callback=words, help="Of: png, pdf, svg.  [list; default: all]")
 @click.option("--only", multiple=True, callback=words, help=f"Of: {', '.join(NAMES)}.  [list; default: all]")
 @click.option("--width", callback=inches, default="7in", show_default=True,
               help="Width of a figure: 3.4in, 8.6cm, 86mm. A paper's column is about 3.4 inches.")  # fmt: skip
 @click.option("--window", type=click.FloatRange(0, 1, min_open=True), default=WINDOW, show_default=True,
-              help="Share of the rounds, at the end, that final figures are taken over; at least 10 rounds.")  # fmt: skip
+              help="Share of the rounds, at the end, of final figures; at least 10 rounds.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout: which files were written.")
 @guarded
 def plot(
@@ -121,10 +120,8 @@ def write_output(path: Path, content: bytes) -> None:
 
 def about(found: Found) -> str:
     """What a figure shows, in a sentence."""
-    few, many = found.seeds
-    seeds = f"{few}" if few == many else f"{few} to {many}"
     where = f", {found.title}" if found.title else ""
-    return f"{found.sort.words}{where}. {seeds} seed{'' if (few, many) == (1, 1) else 's'}."
+    return f"{found.sort.words}{where}; {seeds_words(found.seeds)}"
 
 
 def csv_text(found: Found) -> str:
