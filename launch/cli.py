@@ -21,6 +21,8 @@ from scalmarl.launch.errors import TimedOut, UsageProblem
 from scalmarl.launch.explain_command import explain
 from scalmarl.launch.option_types import limits, several
 from scalmarl.launch.plan_command import plan
+from scalmarl.launch.plot_command import plot
+from scalmarl.launch.report_command import report
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
 from scalmarl.launch.standard_streams import hold_standard_streams
@@ -199,5 +201,7 @@ main.add_command(doctor_command)
 main.add_command(env)
 main.add_command(explain)
 main.add_command(plan)
+main.add_command(plot)
+main.add_command(report)
 main.add_command(top)
 main.add_command(verify)

@@ -26,7 +26,7 @@ Pairs = dict[tuple[int, int, int], Count]
 
 def rounds_by_absence(run: RunDirectory) -> Counter[tuple[int, ...]]:
     """The absent agents -> in how many recorded rounds it was these."""
-    return Counter(tuple(line["absent"]) for line in read_lines(run.traffic))
+    return Counter(tuple(line.get("absent", ())) for line in read_lines(run.traffic))
 
 
 def first_sendings(run: RunDirectory) -> Pairs:
@@ -125,11 +125,11 @@ def _neighbourhood(plan: Plan, agent: int, rounds: Counter[tuple[int, ...]], fir
         "sent_bytes": sent,
         "received_bytes": received,
         "per_round_bytes": sent / max(sum(rounds.values()), 1),
-        "predicted_bytes": _predicted_bytes(plan, agent, rounds),
+        "predicted_bytes": predicted_bytes(plan, agent, rounds),
     }
 
 
-def _predicted_bytes(plan: Plan, agent: int, rounds: Counter[tuple[int, ...]]) -> float:
+def predicted_bytes(plan: Plan, agent: int, rounds: Counter[tuple[int, ...]]) -> float:
     """Of a round, by the formula; a mean where agents were absent in some rounds."""
     of_round = {
         absent: sum(count.wire_bytes for count in predicted(replace(plan, absent=absent), agent).values())

@@ -105,12 +105,12 @@ class Plan:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Plan:
-        """The inverse of ``to_data``."""
+        """The inverse of ``to_data``. A plan from before agents could be absent has none."""
         tuples = {
             "neighbours": tuple(tuple(row) for row in data["neighbours"]),
             "colours": tuple(data["colours"]),
             "cliques": tuple(tuple(tuple(group) for group in row) for row in data["cliques"]),
             "exchanged": tuple(data["exchanged"]),
-            "absent": tuple(data["absent"]),
+            "absent": tuple(data.get("absent", ())),
         }
         return cls(**{**data, **tuples, "task": TaskSpec.from_data(data["task"])})
