@@ -122,7 +122,7 @@ def _world(world: World, window: float) -> dict[str, Any]:
     return {
         "title": f"{world.title}, limit {limits} per episode",
         "results": Grid(["algorithm", "kappa", "seeds", *HEADINGS.values()], rows),
-        "differences": Grid(["", *names], different if names else [], 1 + len(names), "What differs between the groups"),
+        "differences": Grid(["", *names], different if names else [], 1 + len(names), "What differs between groups"),
         "example": str(example.path), "config": _plain_config(example.config),
     }  # fmt: skip
 
