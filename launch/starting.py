@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from scalmarl.launch.dash_command import Door
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed
 from scalmarl.launch.planning import Planned, write_plan
 from scalmarl.launch.run_directory import RunDirectory, create
@@ -24,8 +25,9 @@ from scalmarl.protocol.task import TaskSpec
 DETACH_WITHIN_S = 60.0
 
 
-def begin(planned: Planned, path: Path | None, detach: bool) -> None:
-    """Make the run's directory, say what starts, and hand over. What cannot be written leaves nothing behind."""
+def begin(planned: Planned, path: Path | None, detach: bool, page: Door | None = None) -> None:
+    """Make the run's directory, say what starts, and hand over. What cannot be written leaves nothing behind. ``page``:
+    where to show it."""
     plan = planned.plan
     # From the first trace on disk on, the supervisor answers every request to stop.
     hold_stop_signals()
@@ -43,6 +45,9 @@ def begin(planned: Planned, path: Path | None, detach: bool) -> None:
         raise
     links = planned.config.processes.links
     Patient(stderr=True).print(banner(run, plan, graph_words(planned), planned.config.run.algo, links))
+    if page is not None:
+        page.open_beside(run)
+        Patient(stderr=True).print(page.after_words(run), soft_wrap=True)
     hand_over(run, lock, detach)
 
 

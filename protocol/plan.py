@@ -111,6 +111,6 @@ class Plan:
             "colours": tuple(data["colours"]),
             "cliques": tuple(tuple(tuple(group) for group in row) for row in data["cliques"]),
             "exchanged": tuple(data["exchanged"]),
-            "absent": tuple(data["absent"]),
+            "absent": tuple(data.get("absent", ())),
         }
         return cls(**{**data, **tuples, "task": TaskSpec.from_data(data["task"])})
