@@ -63,8 +63,8 @@ class Camera:
 
     def _start(self, graphics: str, words: IO[bytes]) -> None:
         self._process = subprocess.Popen(
-            [*command_of("scalmarl.sim_server.camera"), str(self._run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words,
-            env=environment_of_world(graphics), bufsize=0,
+            [*command_of("scalmarl.sim_server.camera"), str(self._run.path)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=words, env=environment_of_world(graphics), bufsize=0,
         )  # fmt: skip
 
     def _ask(self, round: int, within_s: float = ANSWER_WITHIN_S) -> bytes:

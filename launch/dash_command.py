@@ -90,12 +90,9 @@ class Door:
             if error.errno == errno.EACCES:
                 raise UsageProblem(f"port {port} may not be used by you", "choose a --port above 1023") from None
             raise
-
-    @property
-    def address(self) -> str:
-        """What to open; the token stands behind ``#``, which browsers keep to themselves."""
-        port = self.socket.getsockname()[1]
-        return f"http://{HOST}:{port}/" + (f"#token={self.token}" if self.token else "")
+        self.port: int = self.socket.getsockname()[1]
+        # What stands behind # browsers keep to themselves.
+        self.address = f"http://{HOST}:{self.port}/" + (f"#token={self.token}" if self.token else "")
 
     def words(self, run: RunDirectory) -> str:
         """For whoever is going to open it."""

@@ -236,15 +236,19 @@ def _write(command: str) -> Callable[[Request], Awaitable[Response]]:
 
 def serve(run: RunDirectory, bound: socket.socket, token: str, with_run: bool = False) -> None:
     """Serve on a listening socket until a signal; ``with_run``: until the run has ended. Raises ``NoSuchRun``."""
-    service = Service(run, bound.getsockname()[1], token)
+    server = server_of(Service(run, bound.getsockname()[1], token))
+    if with_run:
+        threading.Thread(target=_end_with_run, args=(server, run), daemon=True).start()
+    server.run(sockets=[bound])
+
+
+def server_of(service: Service) -> uvicorn.Server:
+    """The server that is to be run on the service's port."""
     config = uvicorn.Config(
         application(service), log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=1,
         server_header=False,
     )  # fmt: skip
-    server = _Server(config, service)
-    if with_run:
-        threading.Thread(target=_end_with_run, args=(server, run), daemon=True).start()
-    server.run(sockets=[bound])
+    return _Server(config, service)
 
 
 class _Server(uvicorn.Server):

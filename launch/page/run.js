@@ -17,7 +17,7 @@ const run = {
 const SIM = 65534, COORDINATOR = 65535;
 // A health: its outline in a box of 20 by 20, its Cytoscape shape, its words.
 const SHAPES = {
-  fine: ["M10 2a8 8 0 1 0 .01 0Z", "ellipse", "runs"],
+  fine: ["M10 2a8 8 0 1 0 .01 0Z", "ellipse", "in step"],
   late: ["M10 1 19 10 10 19 1 10Z", "diamond", "late: no sign of life"],
   dead: ["M6.5 2h7L18 6.5v7L13.5 18h-7L2 13.5v-7Z", "octagon", "dead"],
   starting: ["M10 2 19 18H1Z", "triangle", "starting"],
