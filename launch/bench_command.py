@@ -17,6 +17,8 @@ from scalmarl.launch import bench_ratios as guard
 from scalmarl.launch import bench_recovery as faults
 from scalmarl.launch import bench_scale as scaling
 from scalmarl.launch import bench_suite as suite
+from scalmarl.launch import bench_web as page
+from scalmarl.launch import dash_command
 from scalmarl.launch.errors import Exit
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
@@ -214,6 +216,19 @@ def scale(
     result = scaling.scale(_numbers(numbers, "--agents"), kappa, envs, steps, rounds, costs, _say(as_json))
     if as_json:
         click.echo(json.dumps(result))
+
+
+@bench.command()
+@agents_option
+@kappa_option
+@click.option("--rounds", type=click.IntRange(min=1), default=8, show_default=True, help="Rounds of either side.")
+@click.option("--pairs", type=click.IntRange(min=1), default=4, show_default=True, help="Interleaved pairs.")
+@json_option
+@guarded
+def web(agents: int, kappa: int, rounds: int, pairs: int, as_json: bool) -> None:
+    """What a page that is looked at costs the run that it shows."""
+    dash_command.require_web()
+    _print(page.web(agents, kappa, rounds, pairs, _say(as_json)), as_json)
 
 
 @bench.command()

@@ -15,6 +15,7 @@ from scalmarl.launch.chaos_command import chaos
 from scalmarl.launch.claims.command import claims
 from scalmarl.launch.config import Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
+from scalmarl.launch.dash_command import Door, dash, require_web
 from scalmarl.launch.doctor import doctor_command
 from scalmarl.launch.env_command import env
 from scalmarl.launch.errors import TimedOut, UsageProblem
@@ -99,6 +100,7 @@ _DEFAULTS = Config()
     "--run", "run_path", type=click.Path(path_type=Path), help="Run directory to make.  [default: runs/TIME_...]"
 )
 @click.option("-d", "--detach", is_flag=True, help="Go on in the background.")
+@click.option("--web", is_flag=True, help="Show the run on a local page as well, see: scalmarl dash --help.")
 @guarded
 def launch(
     file: Path | None,
@@ -106,6 +108,7 @@ def launch(
     help_config: bool,
     run_path: Path | None,
     detach: bool,
+    web: bool,
     **flags: Any,
 ) -> None:
     """Start a run and watch it.
@@ -129,7 +132,10 @@ def launch(
     if flags["task"] and flags["world"]:
         raise UsageProblem("--task and --world are both given", "leave one out")
     named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
-    begin(make_plan(*resolve(file, assignments, named)), run_path, detach)
+    planned = make_plan(*resolve(file, assignments, named))
+    if web:
+        require_web()
+    begin(planned, run_path, detach, Door() if web else None)
 
 
 @main.command()
@@ -197,6 +203,7 @@ main.add_command(bench_command.bench)
 main.add_command(chaos)
 main.add_command(compare_command.compare)
 main.add_command(claims)
+main.add_command(dash)
 main.add_command(doctor_command)
 main.add_command(env)
 main.add_command(explain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -110,6 +111,21 @@ def logs(process: str, run_path: Path | None, follow: bool, previous: bool) -> N
 
 def _log(directory: Path, life: int) -> Path:
     return directory / f"log.{life}.txt"
+
+
+def log_tail(run: RunDirectory, process: int, most_bytes: int) -> dict[str, Any]:
+    """The end of the newest log of a process, in whole lines: ``process``, ``life`` (null without a log), ``text``."""
+    directory = process_directory(run.path, process)
+    numbers = lives(directory)
+    if not numbers:
+        return {"process": process_name(process), "life": None, "text": ""}
+    with _log(directory, numbers[-1]).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - most_bytes))
+        text = file.read().decode("utf-8", errors="replace")
+    if size > most_bytes:
+        text = text.partition("\n")[2]
+    return {"process": process_name(process), "life": numbers[-1], "text": text}
 
 
 def _follow(run: RunDirectory, directory: Path, life: int) -> Iterator[str]:

@@ -32,18 +32,44 @@ def note_event(run: RunDirectory, event: str, process: str | None = None, **more
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a JSON-lines file; a torn last line is left out. Raises ``TrainingFailed``."""
-    if not path.exists():
-        return []
-    lines = []
-    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+    return GrowingLines(path).new()
+
+
+class GrowingLines:
+    """A JSON-lines file that somebody else writes, read as it grows. ``is_anew``: the file was replaced since the look
+    before (its run went back to an earlier round), so that the lines of this look are all there are."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode, self._at, self._lines = -1, 0, 0
+        self.is_anew = True
+
+    def new(self) -> list[dict[str, Any]]:
+        """The whole lines since the last look; a torn last line waits. Raises ``TrainingFailed``."""
         try:
-            line = json.loads(text)
-        except ValueError:
-            line = None
-        if not isinstance(line, dict) or not ("round" in line or "event" in line):
-            raise TrainingFailed(f"{path}, line {number} is damaged", "remove that line or put back a copy of the file")
-        lines.append(line)
-    return lines
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                self.is_anew = status.st_ino != self._inode or status.st_size < self._at
+                if self.is_anew:
+                    self._inode, self._at, self._lines = status.st_ino, 0, 0
+                file.seek(self._at)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        lines = [_line(self._path, self._lines + n, text) for n, text in enumerate(whole.split(b"\n")[:-1], start=1)]
+        self._at, self._lines = self._at + len(whole), self._lines + len(lines)
+        return lines
+
+
+def _line(path: Path, number: int, text: bytes) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        line = None
+    if not isinstance(line, dict) or not ("round" in line or "event" in line):
+        raise TrainingFailed(f"{path}, line {number} is damaged", "remove that line or put back a copy of the file")
+    return line
 
 
 def last_lines(path: Path, count: int) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from scalmarl.launch.dash_command import Door
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed
 from scalmarl.launch.event_file import EXTRA, can_write
 from scalmarl.launch.planning import Planned, write_plan
@@ -25,8 +26,9 @@ from scalmarl.protocol.task import TaskSpec
 DETACH_WITHIN_S = 60.0
 
 
-def begin(planned: Planned, path: Path | None, detach: bool) -> None:
-    """Make the run's directory, say what starts, and hand over. What cannot be written leaves nothing behind."""
+def begin(planned: Planned, path: Path | None, detach: bool, page: Door | None = None) -> None:
+    """Make the run's directory, say what starts, and hand over. What cannot be written leaves nothing behind. ``page``:
+    where to show it."""
     plan = planned.plan
     # From the first trace on disk on, the supervisor answers every request to stop.
     hold_stop_signals()
@@ -47,6 +49,9 @@ def begin(planned: Planned, path: Path | None, detach: bool) -> None:
     err.print(banner(run, plan, graph_words(planned), planned.config.run.algo, links))
     if not can_write():
         err.print(f"no TensorBoard files: the extra {EXTRA!r} is not installed", soft_wrap=True)
+    if page is not None:
+        page.open_beside(run)
+        err.print(page.after_words(run), soft_wrap=True)
     hand_over(run, lock, detach)
 
 

@@ -55,7 +55,7 @@ def _counted(run: RunDirectory, plan: Plan, process: int) -> Totals:
 def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
     """The document of ``scalmarl traffic --json``."""
     first, rounds = first_sendings(run), rounds_by_absence(run)
-    edges = ((agent, other) for agent, row in enumerate(_edges(run)) for other in row)
+    edges = ((agent, other) for agent, row in enumerate(edges_of(run)) for other in row)
     hops = hop_distances(graph_of_edges(plan.agents, edges))
     everybody = (*range(plan.agents), SIM, COORDINATOR)
     counted = {process: _counted(run, plan, process) for process in everybody}
@@ -95,7 +95,8 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _edges(run: RunDirectory) -> list[list[int]]:
+def edges_of(run: RunDirectory) -> list[list[int]]:
+    """For each agent, the graph neighbours of higher number that ``graph.json`` names. Raises ``TrainingFailed``."""
     try:
         data = json.loads(run.graph.read_text(encoding="utf-8"))
         rows: list[list[int]] = [[] for _ in data["nodes"]]
@@ -143,6 +144,19 @@ def predicted_bytes(plan: Plan, agent: int, rounds: Counter[tuple[int, ...]]) ->
 
 def all_to_all_bytes(plan: Plan, agent: int) -> int:
     """What the agent would send in a round if every agent heard every other (kappa >= diameter)."""
+    return _sent_bytes(_all_to_all(plan), agent)
+
+
+def all_to_all_of_each(plan: Plan) -> list[int]:
+    """The same of every agent."""
+    full = _all_to_all(plan)
+    return [_sent_bytes(full, agent) for agent in range(plan.agents)]
+
+
+def _all_to_all(plan: Plan) -> Plan:
     everybody = tuple(tuple(j for j in range(plan.agents) if j != i) for i in range(plan.agents))
-    full = predicted(replace(plan, neighbours=everybody, absent=()), agent)
-    return sum(count.wire_bytes for count in full.values())
+    return replace(plan, neighbours=everybody, absent=())
+
+
+def _sent_bytes(plan: Plan, agent: int) -> int:
+    return sum(count.wire_bytes for count in predicted(plan, agent).values())

@@ -4,6 +4,8 @@ message.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scalmarl.protocol.keys import Kind
 from scalmarl.protocol.kinds import is_exchanged
 from scalmarl.protocol.plan import Plan
@@ -40,10 +42,21 @@ def predecessors(plan: Plan, round: int) -> tuple[frozenset[int], ...]:
     )
 
 
-def phases(plan: Plan, round: int) -> int:
-    """Turns in the longest chain of waiting under the ``wavefront`` schedule."""
+def waves(plan: Plan, round: int) -> tuple[tuple[int, ...], ...]:
+    """The turns of a round in waves: those of one wave may be held at once. ``serial``: one turn in each."""
+    order = turn_order(plan, round)
+    if plan.schedule == "serial":
+        return tuple((agent,) for agent in order)
     before = predecessors(plan, round)
     depth: dict[int, int] = {}
-    for agent in turn_order(plan, round):
+    found: list[list[int]] = []
+    for agent in order:
         depth[agent] = 1 + max((depth[other] for other in before[agent]), default=0)
-    return max(depth.values())
+        found += [[] for _ in range(depth[agent] - len(found))]
+        found[depth[agent] - 1].append(agent)
+    return tuple(tuple(sorted(wave)) for wave in found)
+
+
+def phases(plan: Plan, round: int) -> int:
+    """Turns in the longest chain of waiting under the ``wavefront`` schedule."""
+    return len(waves(replace(plan, schedule="wavefront"), round))

@@ -29,23 +29,33 @@ def draw(spec: TaskSpec) -> NDArray[np.uint8]:
     for _ in range(SETTLE_STEPS):
         world.step(0, [np.zeros((1, size), np.float32) for size in spec.action_sizes])
     model, data = world.scene.model, world.batch.get_data(0)
-    _light(model)
-    _paint(model, spec)
+    prepare(model, spec, WIDTH, HEIGHT)
     mujoco.mj_forward(model, data)
+    with mujoco.Renderer(model, HEIGHT, WIDTH) as renderer:
+        renderer.update_scene(data, camera_on(model, data, spec))
+        pixels: NDArray[np.uint8] = renderer.render()
+        return pixels
+
+
+def prepare(model: mujoco.MjModel, spec: TaskSpec, width: int, height: int) -> None:
+    """Make a model fit to be looked at: light, room for the picture, every agent's limbs in a colour of their own."""
+    _light(model, width, height)
+    _paint(model, spec)
+
+
+def camera_on(model: mujoco.MjModel, data: mujoco.MjData, spec: TaskSpec) -> mujoco.MjvCamera:
+    """A camera that has all robots in view."""
     low, high = _extent(model, data, spec)
     camera = mujoco.MjvCamera()
     camera.lookat = (low + high) / 2
     camera.distance = 1.6 * max(float(np.linalg.norm(high - low)), 3.0)
     camera.azimuth, camera.elevation = 120.0, -25.0
-    with mujoco.Renderer(model, HEIGHT, WIDTH) as renderer:
-        renderer.update_scene(data, camera)
-        pixels: NDArray[np.uint8] = renderer.render()
-        return pixels
+    return camera
 
 
-def _light(model: mujoco.MjModel) -> None:
+def _light(model: mujoco.MjModel, width: int, height: int) -> None:
     """Room for the picture, and light from the camera: the models have no lamps."""
-    model.vis.global_.offwidth, model.vis.global_.offheight = WIDTH, HEIGHT
+    model.vis.global_.offwidth, model.vis.global_.offheight = width, height
     model.vis.headlight.ambient[:] = 0.45
     model.vis.headlight.diffuse[:] = 0.6
     model.geom_size[model.geom("floor").id, :2] = 0.0
