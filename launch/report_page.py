@@ -83,10 +83,11 @@ def _summary(gathered: Gathered, groups: Sequence[Group]) -> str:
     runs = gathered.runs
     deaths = sum(len(run.deaths) for run in runs)
     steps = sum(run.lines[-1]["env_steps"] for run in runs)
-    counts = [f"{len(some)} {name}{'' if len(some) == 1 else 's'}" for some, name in ((runs, "run"), (groups, "group"))]
+    numbers = ((len(runs), "run"), (len(groups), "group"))
+    counts = [f"{count} {name}{'' if count == 1 else 's'}" for count, name in numbers]
     return (
-        f"{' in '.join(counts)}; runs of a group differ in their seed alone. {steps:,} environment steps together; {deaths} "
-        f"process{'' if deaths == 1 else 'es'} died on the way."
+        f"{' in '.join(counts)}; runs of a group differ in their seed alone. {steps:,} environment steps together; "
+        f"{deaths} process{'' if deaths == 1 else 'es'} died on the way."
     )
 
 
