@@ -127,7 +127,9 @@ def _tradeoff(found: Found, width: float) -> Iterator[Figure]:
             if _numbers(middle, "cost_low"):
                 lengths: dict[str, Any] = {"xerr": _bars(middle, "cost_iqm"), "yerr": _bars(middle, "return_iqm")}
                 axes.errorbar(*at, **lengths, fmt="none", ecolor=one.color, elinewidth=0.9, capsize=2)
-            axes.plot(*at, **mark, markersize=6, markeredgecolor="white", markeredgewidth=0.5, label=label)
+            axes.plot(
+                *at, **mark, clip_on=False, markersize=6, markeredgecolor="white", markeredgewidth=0.5, label=label
+            )
         scale_costs(axes, _numbers(rows, "cost_iqm") + _numbers(rows, "cost_high"), limits, upright=True)
         axes.set_xlabel(WORDS["cost"].replace("\n", ", "))
         axes.set_ylabel(WORDS["return"])

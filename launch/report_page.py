@@ -24,7 +24,7 @@ from scalmarl.launch.versions import hardware
 from scalmarl.launch.voice import shell_words
 
 TEMPLATE = Path(__file__).with_name("report_page.html")
-FIGURE_IN = 7.5
+FIGURE_IN = 8.0
 MORE = {
     "curves": "Interquartile mean over seeds; the band is the 95 % percentile bootstrap interval, from three seeds on. "
     "Crosses on the lower edge mark deaths of processes.",
@@ -83,9 +83,11 @@ def _summary(gathered: Gathered, groups: Sequence[Group]) -> str:
     runs = gathered.runs
     deaths = sum(len(run.deaths) for run in runs)
     steps = sum(run.lines[-1]["env_steps"] for run in runs)
+    numbers = ((len(runs), "run"), (len(groups), "group"))
+    counts = [f"{count} {name}{'' if count == 1 else 's'}" for count, name in numbers]
     return (
-        f"{len(runs)} run{'s' if len(runs) > 1 else ''} in {len(groups)} group{'s' if len(groups) > 1 else ''} that "
-        f"differ in nothing but the seed; {steps:,} environment steps together; {deaths} processes died on the way."
+        f"{' in '.join(counts)}; runs of a group differ in their seed alone. {steps:,} environment steps together; "
+        f"{deaths} process{'' if deaths == 1 else 'es'} died on the way."
     )
 
 
@@ -109,7 +111,7 @@ def _interval(name: str, found: dict[str, Any]) -> Cell:
 
 
 def _world(world: World, window: float) -> dict[str, Any]:
-    rows = []
+    rows: list[list[str | Cell]] = []
     for group in world.groups:
         each = finals(group, window)
         measures = {name: over_seeds([one[name] for one in each]) for name in HEADINGS}
@@ -122,7 +124,7 @@ def _world(world: World, window: float) -> dict[str, Any]:
     return {
         "title": f"{world.title}, limit {limits} per episode",
         "results": Grid(["algorithm", "kappa", "seeds", *HEADINGS.values()], rows),
-        "differences": Grid(["", *names], different if names else [], 1 + len(names), "What differs between groups"),
+        "differences": Grid(["", *names], different if names else [], 1 + len(names), "What differs"),
         "example": str(example.path), "config": _plain_config(example.config),
     }  # fmt: skip
 
