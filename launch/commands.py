@@ -16,7 +16,8 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """As ``click.Group.main``."""
-        words = list(options.get("args") or (args[0] if args and args[0] is not None else sys.argv[1:]))
+        given = args[0] if args else options.get("args")
+        words = sys.argv[1:] if given is None else given
         if "--json" not in words or not options.get("standalone_mode", True):
             return super().main(*args, **options)
         try:
