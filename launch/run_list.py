@@ -18,12 +18,12 @@ DEPTH = 3
 
 
 def runs_under(directory: Path, depth: int = DEPTH) -> Iterator[RunDirectory]:
-    """Every run, by name; links are not followed, and nothing is looked for inside a run."""
+    """Every run, by name; links and hidden folders are not followed, and nothing is looked for inside a run."""
     if (directory / "run.json").exists():
         yield RunDirectory(directory)
     elif depth > 0 and directory.is_dir():
         for path in sorted(directory.iterdir()):
-            if path.is_dir() and not path.is_symlink():
+            if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
                 yield from runs_under(path, depth - 1)
 
 

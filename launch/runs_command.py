@@ -135,7 +135,7 @@ def rm(directories: tuple[Path, ...], yes: bool) -> None:
     """Delete runs with all their files. A live one is refused."""
     found: dict[Path, RunDirectory] = {run.path: run for run in map(removable, directories)}
     if not yes:
-        if not sys.stdin.isatty():
+        if not asks():
             raise UsageProblem("rm asks before it deletes, and stdin is no terminal", "give --yes")
         for run in found.values():
             click.echo(f"{run.path}: {bytes_text(size_bytes(run))}")
@@ -144,6 +144,11 @@ def rm(directories: tuple[Path, ...], yes: bool) -> None:
     for run in found.values():
         remove(run)
         click.echo(f"deleted {run.path}")
+
+
+def asks() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty()
 
 
 @runs.command("export")
