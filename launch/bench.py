@@ -160,7 +160,7 @@ def restart(agents: int, kappa: int, kills: int) -> dict[str, Any]:
         backs = [line["seconds"] for line in bench.events("back")]
     return {
         "schema": SCHEMA, "agents": agents, "kills": kills, "median_s": statistics.median(gaps),
-        "largest_s": max(gaps), "process_back_median_s": statistics.median(backs), "gaps_s": gaps,
+        "largest_s": max(gaps), "process_back_median_s": statistics.median(backs) if backs else None, "gaps_s": gaps,
     }  # fmt: skip
 
 

@@ -13,7 +13,10 @@ from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.launch import bench_command, compare_command, reading
 from scalmarl.launch.chaos_command import chaos
 from scalmarl.launch.claims.command import claims
+from scalmarl.launch.commands import Commands
+from scalmarl.launch.completion_command import completion
 from scalmarl.launch.config import Config, resolve, to_toml
+from scalmarl.launch.config_command import config
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.dash_command import Door, dash, require_web
 from scalmarl.launch.doctor import doctor_command
@@ -26,6 +29,7 @@ from scalmarl.launch.plot_command import plot
 from scalmarl.launch.report_command import report
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
+from scalmarl.launch.runs_command import runs
 from scalmarl.launch.standard_streams import hold_standard_streams
 from scalmarl.launch.top_command import top
 from scalmarl.launch.verify_command import verify
@@ -39,7 +43,7 @@ run_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__)
 def main() -> None:
     """Decentralised safe multi-agent reinforcement learning: every agent is its own process.
@@ -203,6 +207,8 @@ main.add_command(bench_command.bench)
 main.add_command(chaos)
 main.add_command(compare_command.compare)
 main.add_command(claims)
+main.add_command(completion)
+main.add_command(config)
 main.add_command(dash)
 main.add_command(doctor_command)
 main.add_command(env)
@@ -210,5 +216,6 @@ main.add_command(explain)
 main.add_command(plan)
 main.add_command(plot)
 main.add_command(report)
+main.add_command(runs)
 main.add_command(top)
 main.add_command(verify)

@@ -40,7 +40,7 @@ def add_to(main: click.Group, run_option: Decorator, json_option: Decorator, gua
         click.argument("process")(
             click.option("-f", "--follow", is_flag=True, help="Go on as the log grows; ends with the run.")(
                 click.option("--previous", is_flag=True, help="The log of the life before the last start.")(
-                    run_option(guarded(logs))
+                    run_option(json_option(guarded(logs)))
                 )
             )
         )
@@ -85,8 +85,10 @@ def current_state(run: RunDirectory) -> dict[str, Any]:
     return state
 
 
-def logs(process: str, run_path: Path | None, follow: bool, previous: bool) -> None:
+def logs(process: str, run_path: Path | None, follow: bool, previous: bool, as_json: bool) -> None:
     """The log of a process: agent number, sim or coordinator."""
+    if follow and as_json:
+        raise UsageProblem("--json is one document, --follow has no end", "leave one out")
     run = find(run_path)
     plan = read_plan(run)
     try:
@@ -104,6 +106,10 @@ def logs(process: str, run_path: Path | None, follow: bool, previous: bool) -> N
     if not numbers:
         raise UsageProblem(f"{process_name(number)} has written no log yet", "try again in a moment")
     life = numbers[-2 if previous else -1]
+    if as_json:
+        lines = _log(directory, life).read_text(errors="replace").splitlines()
+        click.echo(json.dumps({"schema": SCHEMA, "process": process_name(number), "life": life, "lines": lines}))
+        return
     for text in _follow(run, directory, life) if follow else [_log(directory, life).read_text(errors="replace")]:
         sys.stdout.write(text)
         sys.stdout.flush()
