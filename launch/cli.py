@@ -18,8 +18,10 @@ from scalmarl.launch.control_socket import ask
 from scalmarl.launch.doctor import doctor_command
 from scalmarl.launch.env_command import env
 from scalmarl.launch.errors import TimedOut, UsageProblem
+from scalmarl.launch.eval_command import evaluate
 from scalmarl.launch.option_types import limits, several
 from scalmarl.launch.plan_command import plan
+from scalmarl.launch.replay_command import replay
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
 from scalmarl.launch.standard_streams import hold_standard_streams
@@ -195,5 +197,7 @@ main.add_command(compare_command.compare)
 main.add_command(claims)
 main.add_command(doctor_command)
 main.add_command(env)
+main.add_command(evaluate)
 main.add_command(plan)
+main.add_command(replay)
 main.add_command(verify)

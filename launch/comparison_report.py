@@ -34,10 +34,10 @@ WITHOUT_INTERVAL = ("bytes_agent_round", "wall_s")
 PICTURE = "![Return and cost against environment steps: mean and range over seeds](report.png)"
 
 
-def require_scipy() -> None:
+def require_scipy(command: str = "compare") -> None:
     """Raise ``MachineNotFit`` before hours are spent on runs that could not be reported."""
     if find_spec("scipy") is None:
-        raise MachineNotFit("compare needs scipy for its statistics", "pip install 'scalmarl[plot]'")
+        raise MachineNotFit(f"{command} needs scipy for its statistics", "pip install 'scalmarl[plot]'")
 
 
 class Report:
