@@ -8,6 +8,7 @@ absent agent's action is the neutral one, as in training.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     die_with_launcher()
-    try:
+    with contextlib.suppress(StreamClosed):
         main()
-    except StreamClosed:
-        pass

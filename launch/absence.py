@@ -28,7 +28,6 @@ from scalmarl.protocol.round_files import (
     sync_round_files,
 )
 
-
 Digests = dict[int, bytes]
 """process -> SHA-256 of its file."""
 

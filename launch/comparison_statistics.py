@@ -118,9 +118,7 @@ def over_episodes(rows: Sequence[Sequence[float]]) -> list[dict[str, float | Non
     if values.shape[1] < SEEDS_FOR_AN_INTERVAL:
         return [{"mean": mean, "low": None, "high": None} for mean in means]
     low, high = _percentile_interval(values, np.mean)
-    return [
-        {"mean": mean, "low": float(below), "high": float(above)} for mean, below, above in zip(means, low, high)
-    ]
+    return [{"mean": mean, "low": float(below), "high": float(above)} for mean, below, above in zip(means, low, high)]
 
 
 def _percentile_interval(values: NDArray[np.float64], statistic: Any) -> tuple[Any, Any]:

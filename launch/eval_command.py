@@ -43,9 +43,7 @@ stochastic_option = click.option(
 @stochastic_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @guarded
-def evaluate(
-    directory: Path, episodes: int, seed: int, round: int | None, stochastic: bool, as_json: bool
-) -> None:
+def evaluate(directory: Path, episodes: int, seed: int, round: int | None, stochastic: bool, as_json: bool) -> None:
     """Play whole episodes with the committed policies of a run: return, cost and violations with 95 % intervals.
 
     \b
@@ -80,45 +78,30 @@ def python_of(run: RunDirectory) -> str | None:
 def figures(task: TaskSpec, played: list[dict[str, Any]]) -> dict[str, Any]:
     """Of the team and of every agent: means over episodes with intervals. An episode violates an agent's limits if any
     of its costs is above its own, and the team's if any agent's is."""
-    rows: list[list[float]] = []
-
-    def row(values: list[float]) -> int:
-        rows.append(values)
-        return len(rows) - 1
-
-    team: dict[str, Any] = {
-        "return": row([episode["return_team"] for episode in played]),
-        "cost": row([episode["cost_team"] for episode in played]),
-        "length": row([float(episode["length"]) for episode in played]),
-        "distance": None if played[0]["distance"] is None else row([episode["distance"] for episode in played]),
-        "terminated": row([float(episode["terminated"]) for episode in played]),
-    }
-    agents, violated = [], []
+    rows: dict[tuple[Any, ...], list[float]] = {}
+    for name in ("return_team", "cost_team", "length", "distance", "terminated"):
+        if played[0][name] is not None:
+            rows["team", name.removesuffix("_team")] = [float(episode[name]) for episode in played]
+    violations = []
     for agent, limits in enumerate(task.cost_limits):
+        rows[agent, "return"] = [episode["return_agent"][agent] for episode in played]
         costs = [each_cost(episode["cost_agent"][agent]) for episode in played]
-        violated.append([float(any(cost > limit for cost, limit in zip(own, limits))) for own in costs])
-        agents.append(
-            {
-                "agent": agent, "cost_limit": list(limits),
-                "return": row([episode["return_agent"][agent] for episode in played]),
-                "cost": [row([own[j] for own in costs]) for j in range(len(limits))],
-                "violation_rate": row(violated[-1]),
-            }
-        )  # fmt: skip
-    team["violation_rate"] = row([max(one) for one in zip(*violated)])
-    measured = over_episodes(rows)
-
-    def filled(place: Any) -> Any:
-        return None if place is None else measured[place]
-
+        for j in range(len(limits)):
+            rows[agent, "cost", j] = [own[j] for own in costs]
+        violations.append([float(any(cost > limit for cost, limit in zip(own, limits))) for own in costs])
+        rows[agent, "violation_rate"] = violations[-1]
+    rows["team", "violation_rate"] = [max(one) for one in zip(*violations)]
+    measured = dict(zip(rows, over_episodes(list(rows.values()))))
+    team = ("return", "cost", "violation_rate", "length", "distance", "terminated")
     return {
-        "team": {name: filled(place) for name, place in team.items()},
+        "team": {name: measured.get(("team", name)) for name in team},
         "agents": [
             {
-                **about, **{name: filled(about[name]) for name in ("return", "violation_rate")},
-                "cost": [filled(place) for place in about["cost"]],
+                "agent": agent, "cost_limit": list(limits), "return": measured[agent, "return"],
+                "cost": [measured[agent, "cost", j] for j in range(len(limits))],
+                "violation_rate": measured[agent, "violation_rate"],
             }
-            for about in agents
+            for agent, limits in enumerate(task.cost_limits)
         ],
     }  # fmt: skip
 

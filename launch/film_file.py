@@ -155,7 +155,7 @@ class Caption:
         if len(costs) > MOST_CELLS:
             return []
         texts = [f"{agent}: {cost}" for agent, cost in enumerate(costs)]
-        wide = int(self._font.getlength("00: 0000.0!")) + self._size
+        wide = int(self._font.getlength("0: 1000!")) + self._size
         columns = max(1, (width - self._size) // wide)
         return [
             (self._size // 2 + (agent % columns) * wide, agent // columns, text) for agent, text in enumerate(texts)

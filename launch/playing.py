@@ -44,8 +44,8 @@ class Tool:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    command_of(module, python), stdin=theirs, stdout=theirs, stderr=self._log,
-                    env=environment_of_world(graphics),
+                    command_of(module, python), stdin=theirs.fileno(), stdout=theirs.fileno(),
+                    stderr=self._log.fileno(), env=environment_of_world(graphics),
                 )  # fmt: skip
             except OSError as error:
                 ours.close()

@@ -138,5 +138,10 @@ def colours(task: TaskSpec) -> list[tuple[int, int, int]]:
     """Every agent's own, as in the picture; of a world that draws itself nobody knows them: grey."""
     if task.maker:
         return [(128, 128, 128)] * task.agents
-    red, green, blue = zip(*(own_colour(agent, task.agents) for agent in range(task.agents)))
-    return [tuple(round(255 * part) for part in parts) for parts in zip(red, green, blue)]  # type: ignore[misc]
+    return [as_bytes(own_colour(agent, task.agents)) for agent in range(task.agents)]
+
+
+def as_bytes(colour: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Red, green and blue from 0 to 255."""
+    red, green, blue = (round(255 * part) for part in colour)
+    return red, green, blue

@@ -1,6 +1,6 @@
 """Whole MessagePack messages of any size over a stream socket: how the launcher talks with a tool while it works.
 
-Ping-pong only: each end sends when the other waits for it, so neither can wait for a full buffer. Every wait is bounded.
+Ping-pong only: each end sends when the other waits for it, so neither can wait for a full buffer.
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ class OwnCamera:
         self._view = View(self._model, spec, film["width"], film["height"])
         self._nearest = NEAREST if self._agent is None else NEAREST_TO_AGENT
         self._heat, self._costing = np.zeros(spec.agents), np.zeros(spec.agents, bool)
+        self._corners: NDArray[np.float64] | None = None
         # A first picture, so that a graphics library that does not work says so before anybody plays.
         self._show(self._places[0])
         self._view.look_at(*self._view.box(self._data))
@@ -82,7 +83,7 @@ class OwnCamera:
         else:
             self._costing = self._world.costs[copy] > 0
         taken = []
-        while (when := self._due / self._fps) <= min(step * self._dt, self._seconds) + 1e-9:
+        while (when := self._due / self._fps) < min(step * self._dt + 1e-9, self._seconds):
             share = 1.0 if step == 0 else when / self._dt - (step - 1)
             self._show(self._between(now, share))
             taken.append(self._picture())
@@ -92,7 +93,8 @@ class OwnCamera:
 
     def _between(self, now: NDArray[np.float64], share: float) -> NDArray[np.float64]:
         """From the state before to ``now``, along the shortest way of every joint."""
-        speed, place = np.zeros(self._model.nv), self._before.copy()
+        speed = np.zeros(self._model.nv)
+        place: NDArray[np.float64] = self._before.copy()
         self._mujoco.mj_differentiatePos(self._model, speed, 1.0, self._before, now)
         self._mujoco.mj_integratePos(self._model, place, speed, min(max(share, 0.0), 1.0))
         return place
@@ -102,14 +104,21 @@ class OwnCamera:
         self._mujoco.mj_forward(self._model, self._data)
 
     def _picture(self) -> dict[str, Any]:
-        corners = np.array(self._view.box(self._data, self._agent))
-        if self._corners is None:
-            self._corners = corners
-        self._corners = self._corners + (corners - self._corners) * (1.0 - np.exp(-1.0 / (CALM_S * self._fps)))
-        self._view.look_at(*self._corners, nearest=self._nearest)
+        self._follow(np.array(self._view.box(self._data, self._agent)))
         self._heat = np.where(self._costing, 1.0, self._heat * np.exp(-1.0 / (FADE_S * self._fps)))
         self._view.paint(self._heat)
         return as_message(self._view.draw(self._data))
+
+    def _follow(self, corners: NDArray[np.float64]) -> None:
+        """An alpha-beta filter over the box: calm, and not behind what travels at a constant speed."""
+        if self._corners is None:
+            self._corners, self._drift = corners, np.zeros_like(corners)
+        alpha = 1.0 - np.exp(-1.0 / (CALM_S * self._fps))
+        ahead = self._corners + self._drift / self._fps
+        error = corners - ahead
+        self._corners = low, high = ahead + alpha * error
+        self._drift = self._drift + alpha**2 / (2.0 - alpha) * error * self._fps
+        self._view.look_at(low, high, self._nearest)
 
 
 class ForeignCamera:

@@ -10,6 +10,7 @@ that of copy e of the world with this seed either way.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -102,7 +103,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     die_with_launcher()
-    try:
+    with contextlib.suppress(StreamClosed):
         main()
-    except StreamClosed:
-        pass

@@ -16,7 +16,7 @@ AZIMUTH, ELEVATION = 120.0, -25.0
 NEAREST = 3.0
 """Metres; of what is smaller the camera does not go nearer."""
 LINE = 0.008
-LINE_COLOUR = np.array([0.45, 0.52, 0.45, 1.0], np.float32)
+LINE_COLOUR = np.array([0.6, 0.68, 0.6, 1.0], np.float32)
 
 
 class View:
@@ -63,7 +63,7 @@ class View:
 
     def _draw_metres(self, scene: mujoco.MjvScene) -> None:
         """Lines on the floor, a metre apart (ten where the camera is far): without them nothing is seen to travel."""
-        reach = 3.0 * self.camera.distance
+        reach = 1.2 * self.camera.distance
         apart = 1.0 if self.camera.distance < 30 else 10.0
         floor = self._model.geom("floor").pos[2]
         for axis in (0, 1):
