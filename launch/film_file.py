@@ -20,6 +20,7 @@ from scalmarl.launch.errors import MachineNotFit, UsageProblem
 SUFFIXES = (".mp4", ".gif")
 BACKGROUND, INK, FAINT = (24, 26, 30), (235, 235, 235), (150, 150, 150)
 MOST_CELLS = 64
+PALETTE_PICTURES = 24
 Pixels = NDArray[np.uint8]
 
 
@@ -93,7 +94,7 @@ class _Mp4:
 
 
 class _Gif:
-    """Kept in memory as palette pictures until it is closed."""
+    """Kept in memory, a byte per pixel, until it is closed: its one palette is made of pictures from all over it."""
 
     def __init__(self, path: Path, fps: int, shape: tuple[int, ...]) -> None:
         self._path, self._fps = path, fps
@@ -102,18 +103,22 @@ class _Gif:
     def add(self, pixels: Pixels) -> None:
         from PIL import Image
 
-        palette = self._frames[0] if self._frames else None
-        picture = Image.fromarray(pixels)
-        self._frames.append(
-            picture.quantize(palette=palette, dither=Image.Dither.NONE) if palette else picture.quantize(255)
-        )
+        self._frames.append(Image.fromarray(pixels).quantize(256, dither=Image.Dither.NONE))
 
     def close(self, whole: bool) -> None:
-        if whole and self._frames:
-            first, *rest = self._frames
-            # Hundredths of a second are all that a GIF knows.
-            lasts = [10 * cents for cents in _cents(len(self._frames), self._fps)]
-            first.save(self._path, save_all=True, append_images=rest, duration=lasts, loop=0, optimize=False)
+        if not (whole and self._frames):
+            return
+        from PIL import Image
+
+        some = self._frames[:: -(-len(self._frames) // PALETTE_PICTURES)]
+        mosaic = Image.fromarray(np.concatenate([np.asarray(frame.convert("RGB")) for frame in some]))
+        palette = mosaic.quantize(256, dither=Image.Dither.NONE)
+        first, *rest = (
+            frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in self._frames
+        )
+        # Hundredths of a second are all that a GIF knows.
+        lasts = [10 * cents for cents in _cents(len(self._frames), self._fps)]
+        first.save(self._path, format="GIF", save_all=True, append_images=rest, duration=lasts, loop=0, optimize=False)
 
 
 def _cents(pictures: int, fps: int) -> Iterator[int]:

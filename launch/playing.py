@@ -34,6 +34,10 @@ class NotBegun(MachineNotFit):
     """The world's tool ended before anybody played: a library is missing."""
 
 
+class CannotDraw(UsageProblem):
+    """A world from outside gives no pictures, at least not with this graphics library."""
+
+
 class Tool:
     """A process of ours that is talked with over its standard input and output."""
 
@@ -117,7 +121,8 @@ def play(
     graphics: str = "disabled",
     watch: Watch = lambda told: None,
 ) -> list[dict[str, Any]]:
-    """Whole episodes: what each amounted to. Raises ``UserProblem``, and of these ``NotBegun``."""
+    """Whole episodes: what each amounted to. Raises ``UserProblem``, and of these ``NotBegun`` and
+    ``CannotDraw``, before anybody plays."""
     needs = f"it needs: {python} -m pip install {WORLD_NEEDS}" if python else "see: scalmarl doctor"
     task = found.plan.task
     with tool("scalmarl.sim_server.playing", python, graphics) as world:
@@ -155,7 +160,7 @@ def _relay(world: Tool, agents: Tool, task: TaskSpec, watch: Watch) -> list[dict
 def sound(told: dict[str, Any], task: TaskSpec) -> None:
     """Raises ``UserProblem`` if the world said that it cannot go on."""
     if "unfilmable" in told:
-        raise UsageProblem(
+        raise CannotDraw(
             told["unfilmable"], "a world from outside draws itself: give it render() under render_mode='rgb_array'"
         )
     if "broken" in told:

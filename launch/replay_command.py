@@ -15,7 +15,7 @@ from scalmarl.launch.committed import Committed, committed
 from scalmarl.launch.errors import Exit, MachineNotFit, UsageProblem
 from scalmarl.launch.eval_command import python_of, round_option, seed_option, stochastic_option
 from scalmarl.launch.film_file import Caption, Film, require_film
-from scalmarl.launch.playing import NotBegun, play
+from scalmarl.launch.playing import CannotDraw, NotBegun, play
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.launch.sim_tools import GRAPHICS_CURE, graphics_to_try
@@ -84,12 +84,12 @@ def _play(found: Committed, wanted: dict[str, Any], cutter: Cutter) -> None:
     """With the first graphics library that works. Raises ``UserProblem``."""
     # A world from outside may draw without one; if it needs one, it has been tried by then.
     choices = (*graphics_to_try(), *(("disabled",) if found.plan.task.maker else ()))
-    last: NotBegun | None = None
+    last: NotBegun | CannotDraw | None = None
     for graphics in choices:
         try:
             play(found, **wanted, graphics=graphics, watch=cutter.watch)
             return
-        except NotBegun as problem:
+        except (NotBegun, CannotDraw) as problem:
             last = problem
     assert last is not None
     if found.plan.task.maker:
