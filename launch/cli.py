@@ -22,10 +22,12 @@ from scalmarl.launch.dash_command import Door, dash, require_web
 from scalmarl.launch.doctor import doctor_command
 from scalmarl.launch.env_command import env
 from scalmarl.launch.errors import TimedOut, UsageProblem
+from scalmarl.launch.eval_command import evaluate
 from scalmarl.launch.explain_command import explain
 from scalmarl.launch.option_types import limits, several
 from scalmarl.launch.plan_command import plan
 from scalmarl.launch.plot_command import plot
+from scalmarl.launch.replay_command import replay
 from scalmarl.launch.report_command import report
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
@@ -212,9 +214,11 @@ main.add_command(config)
 main.add_command(dash)
 main.add_command(doctor_command)
 main.add_command(env)
+main.add_command(evaluate)
 main.add_command(explain)
 main.add_command(plan)
 main.add_command(plot)
+main.add_command(replay)
 main.add_command(report)
 main.add_command(runs)
 main.add_command(top)

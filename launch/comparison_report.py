@@ -38,10 +38,10 @@ PICTURE_IN = 10.0
 """How wide it is, inches."""
 
 
-def require_scipy() -> None:
+def require_scipy(command: str = "compare") -> None:
     """Raise ``MachineNotFit`` before hours are spent on runs that could not be reported."""
     if find_spec("scipy") is None:
-        raise MachineNotFit("compare needs scipy for its statistics", "pip install 'scalmarl[plot]'")
+        raise MachineNotFit(f"{command} needs scipy for its statistics", "pip install 'scalmarl[plot]'")
 
 
 class Report:

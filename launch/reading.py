@@ -14,19 +14,16 @@ from typing import Any
 import click
 from rich.table import Table
 
-from scalmarl.coordinator.commit_log import log_path, read_commits
-from scalmarl.launch.absence import last_file
+from scalmarl.launch.committed import committed
 from scalmarl.launch.control_socket import ask
-from scalmarl.launch.errors import NoSuchRun, TrainingFailed, UsageProblem
+from scalmarl.launch.errors import NoSuchRun, UsageProblem
 from scalmarl.launch.records import read_lines
-from scalmarl.launch.resuming import check_log
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory, find, read_plan
 from scalmarl.launch.story import words
-from scalmarl.launch.voice import console, shell_words
+from scalmarl.launch.voice import console
 from scalmarl.launch.watched import lives
-from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.keys import COORDINATOR, SIM, process_id, process_name
-from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
+from scalmarl.protocol.round_files import process_directory
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _FOLLOW_EVERY_S = 0.2
@@ -219,50 +216,10 @@ def digest(run_path: Path | None, as_json: bool) -> None:
 
 def digests(run: RunDirectory) -> dict[str, Any]:
     """The document of ``scalmarl digest --json``, read from the files themselves and checked against the commit log."""
-    for _ in range(20):
-        try:
-            return _digests_once(run)
-        except FileNotFoundError:
-            # A commit moved the files on while they were read.
-            time.sleep(0.05)
-    raise TrainingFailed(f"{run.path} lacks the file of a committed round", _go_back(run))
-
-
-def _go_back(run: RunDirectory) -> str:
-    back = shell_words("scalmarl", "resume", run.path, "--from-round", "R")
-    return f"put back a copy, or go back to an archived round: {back}"
-
-
-def _digests_once(run: RunDirectory) -> dict[str, Any]:
-    from scalmarl.coordinator.body import read_commit_record
-
-    plan = read_plan(run)
-    try:
-        commits = read_commits(log_path(run.path))[0]
-        check_log(run, plan, len(commits))
-        rounds = commits[-1][0] if commits else 0
-        agents: dict[str, str] = {}
-        for agent in range(plan.agents):
-            # An absent agent has what it had when it left.
-            at = last_file(process_directory(run.path, agent)) if agent in plan.absent else rounds
-            if at is None:
-                raise FileNotFoundError
-            committed = read_commit_record(commits[at - 1][1]) if at else {}
-            content = read_round_file(_round_file(run, agent, at), plan, agent, at)
-            value = hashlib.sha256(content).digest()
-            if committed.get(agent, value) != value:
-                raise DamagedFile(f"{process_name(agent)}: the file of round {at} is not the committed one")
-            agents[str(agent)] = value.hex()
-    except DamagedFile as damage:
-        raise TrainingFailed(str(damage).partition(";")[0], _go_back(run)) from None
+    found = committed(run)
+    agents = {str(agent): hashlib.sha256(content).hexdigest() for agent, content in found.contents.items()}
     whole = hashlib.sha256("".join(agents[agent] for agent in sorted(agents, key=int)).encode()).hexdigest()
-    return {"schema": SCHEMA, "rounds": rounds, "agents": agents, "run": whole}
-
-
-def _round_file(run: RunDirectory, agent: int, round: int) -> Path:
-    directory = process_directory(run.path, agent)
-    path = round_path(directory, round)
-    return path if path.exists() else round_path(directory / "archive", round)
+    return {"schema": SCHEMA, "rounds": found.round, "agents": agents, "run": whole}
 
 
 def events(run_path: Path | None, as_json: bool) -> None:

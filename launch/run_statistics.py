@@ -17,6 +17,8 @@ from scalmarl.launch.summary import each_cost
 LEAST_WINDOW = 10
 """No window is shorter than so many rounds."""
 RESAMPLES = 9999
+AT_ONCE = 10_000_000
+"""So many resampled numbers are held in memory."""
 SEEDS_FOR_AN_INTERVAL = 3
 MEASURES = {
     "return": "team return per episode",
@@ -103,17 +105,30 @@ def over_seeds(values: Sequence[float | None]) -> dict[str, Any]:
     if known.size:
         found["iqm"] = float(interquartile_mean(known))
     if known.size >= SEEDS_FOR_AN_INTERVAL:
-        low, high = _interval(known)
+        low, high = _percentile_interval(known, interquartile_mean)
         found["low"], found["high"] = float(low), float(high)
     return found
 
 
-def _interval(values: NDArray[np.float64]) -> tuple[Any, Any]:
-    """Ends of the interval over the last axis; every row sees the same resamples, so its ends are its own alone."""
+def over_episodes(rows: Sequence[Sequence[float]]) -> list[dict[str, float | None]]:
+    """Of every row, which has one figure per episode: ``mean`` and its 95 % percentile bootstrap interval ``low`` to
+    ``high`` (``None`` with fewer than three episodes)."""
+    values = np.array(rows, dtype=float)
+    means = values.mean(axis=1).tolist()
+    if values.shape[1] < SEEDS_FOR_AN_INTERVAL:
+        return [{"mean": mean, "low": None, "high": None} for mean in means]
+    low, high = _percentile_interval(values, np.mean)
+    return [{"mean": mean, "low": float(below), "high": float(above)} for mean, below, above in zip(means, low, high)]
+
+
+def _percentile_interval(values: NDArray[np.float64], statistic: Any) -> tuple[Any, Any]:
+    """Of a statistic along the last axis, by resampling that axis (Efron 1979); every row sees the same resamples, so
+    its ends are its own alone."""
     from scipy.stats import bootstrap
 
+    batch = max(1, AT_ONCE // values.size)
     interval = bootstrap(
-        (values,), interquartile_mean, axis=-1, n_resamples=RESAMPLES, method="percentile",
+        (values,), statistic, n_resamples=RESAMPLES, batch=batch, axis=-1, method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval  # fmt: skip
     return interval.low, interval.high
@@ -132,7 +147,7 @@ def band_over_seeds(curves: NDArray[np.float64], interval: bool = True) -> tuple
         values = curves[np.ix_(pattern, at)].T
         middle[at] = interquartile_mean(values)
         if interval and pattern.sum() >= SEEDS_FOR_AN_INTERVAL:
-            low[at], high[at] = _interval(values)
+            low[at], high[at] = _percentile_interval(values, interquartile_mean)
     return middle, low, high
 
 
