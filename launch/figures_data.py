@@ -167,10 +167,12 @@ def _sent(lines: list[dict[str, Any]]) -> NDArray[np.float64]:
 
 def bytes_agents(scope: Scope) -> Rows:
     """Wire bytes that an agent sends in a round against the number of agents, at fixed kappa."""
-    rows = [
-        {**_bytes(group), "label": f"{group.plan.task.name}, {group.label}"} for group in scope.groups
-        if _role(group) == "kappa"
-    ]  # fmt: skip
+    groups = [group for group in scope.groups if _role(group) == "kappa"]
+    alike = len({group.plan.samples for group in groups}) <= 1
+    rows = []
+    for group in groups:
+        size = "" if alike else f", {group.plan.samples:,} samples a round"
+        rows.append({**_bytes(group), "label": f"{group.plan.task.name}, {group.label}{size}"})
     numbers: dict[str, set[int]] = {}
     for row in rows:
         numbers.setdefault(row["label"], set()).add(row["agents"])

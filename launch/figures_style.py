@@ -112,17 +112,20 @@ def draw_limits(axes: Axes, limits: Sequence[float], upright: bool = False) -> N
     """The least and the largest limit as lines that say what they are."""
     for limit in sorted({limits[0], limits[-1]}) if limits else ():
         words: dict[str, Any] = {
-            "fontsize": 7, "color": "0.2", "ha": "right", "textcoords": "offset points", "zorder": 5,
-            "bbox": {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
-        }  # fmt: skip
+            "text": f"limit {limit:g}",
+            "fontsize": 7,
+            "color": "0.2",
+            "textcoords": "offset points",
+        }
         if upright:
             axes.axvline(limit, **LIMIT)
+            # Inside, where the corners above are taken, but behind what is measured.
             place: dict[str, Any] = {"xy": (limit, 1.0), "xycoords": ("data", "axes fraction"), "xytext": (-2, -2)}
-            axes.annotate(f"limit {limit:g}", **place, **words, va="top", rotation=90)
+            axes.annotate(**words, **place, ha="right", va="top", rotation=90, zorder=1.5)
         else:
             axes.axhline(limit, **LIMIT)
-            place = {"xy": (1.0, limit), "xycoords": ("axes fraction", "data"), "xytext": (-1, 2)}
-            axes.annotate(f"limit {limit:g}", **place, **words, va="bottom")
+            place = {"xy": (1.0, limit), "xycoords": ("axes fraction", "data"), "xytext": (2, 0)}
+            axes.annotate(**words, **place, ha="left", va="center", annotation_clip=False)
 
 
 def scale_costs(axes: Axes, costs: Sequence[float], limits: Sequence[float], upright: bool = False) -> None:
