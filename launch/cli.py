@@ -10,31 +10,16 @@ import click
 
 from scalmarl import __version__
 from scalmarl.agents.algorithms import ALGORITHMS
-from scalmarl.launch import bench_command, compare_command, reading
-from scalmarl.launch.chaos_command import chaos
-from scalmarl.launch.claims.command import claims
+from scalmarl.launch import reading
 from scalmarl.launch.commands import Commands
-from scalmarl.launch.completion_command import completion
 from scalmarl.launch.config import Config, resolve, to_toml
-from scalmarl.launch.config_command import config
 from scalmarl.launch.control_socket import ask
-from scalmarl.launch.dash_command import Door, dash, require_web
-from scalmarl.launch.doctor import doctor_command
-from scalmarl.launch.env_command import env
+from scalmarl.launch.dash_command import Door, require_web
 from scalmarl.launch.errors import TimedOut, UsageProblem
-from scalmarl.launch.eval_command import evaluate
-from scalmarl.launch.explain_command import explain
 from scalmarl.launch.option_types import limits, several
-from scalmarl.launch.plan_command import plan
-from scalmarl.launch.plot_command import plot
-from scalmarl.launch.replay_command import replay
-from scalmarl.launch.report_command import report
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
-from scalmarl.launch.runs_command import runs
 from scalmarl.launch.standard_streams import hold_standard_streams
-from scalmarl.launch.top_command import top
-from scalmarl.launch.verify_command import verify
 from scalmarl.launch.voice import shell_words
 from scalmarl.launch.world_door import world_options
 
@@ -205,21 +190,3 @@ def stop(run_path: Path | None, wait: bool) -> None:
 
 
 reading.add_to(main, run_option, json_option, guarded)
-main.add_command(bench_command.bench)
-main.add_command(chaos)
-main.add_command(compare_command.compare)
-main.add_command(claims)
-main.add_command(completion)
-main.add_command(config)
-main.add_command(dash)
-main.add_command(doctor_command)
-main.add_command(env)
-main.add_command(evaluate)
-main.add_command(explain)
-main.add_command(plan)
-main.add_command(plot)
-main.add_command(replay)
-main.add_command(report)
-main.add_command(runs)
-main.add_command(top)
-main.add_command(verify)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -10,9 +11,53 @@ import click
 from scalmarl.launch.errors import Exit, UsageProblem
 from scalmarl.launch.report_problem import report_problem
 
+ELSEWHERE = {
+    "bench": "bench_command:bench",
+    "chaos": "chaos_command:chaos",
+    "claims": "claims.command:claims",
+    "compare": "compare_command:compare",
+    "completion": "completion_command:completion",
+    "config": "config_command:config",
+    "dash": "dash_command:dash",
+    "doctor": "doctor:doctor_command",
+    "env": "env_command:env",
+    "eval": "eval_command:evaluate",
+    "explain": "explain_command:explain",
+    "plan": "plan_command:plan",
+    "plot": "plot_command:plot",
+    "replay": "replay_command:replay",
+    "report": "report_command:report",
+    "runs": "runs_command:runs",
+    "top": "top_command:top",
+    "verify": "verify_command:verify",
+}
+"""Commands that are read when they are called for, and not by everybody who launches a run: module and name."""
+
 
 class Commands(click.Group):
-    """A click group whose usage errors follow ``--json``."""
+    """A click group whose usage errors follow ``--json``, and which reads most of its commands late."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Of both kinds."""
+        return sorted({*super().list_commands(ctx), *ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """As ``click.Group.get_command``."""
+        if cmd_name in ELSEWHERE and cmd_name not in self.commands:
+            module, _, name = ELSEWHERE[cmd_name].partition(":")
+            self.add_command(getattr(importlib.import_module(f"scalmarl.launch.{module}"), name), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As ``click.Group.resolve_command``, with all names to choose a misspelt one's neighbour from."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=self.list_commands(ctx), ctx=ctx
+            ) from None
 
     def main(self, *args: Any, **options: Any) -> Any:
         """As ``click.Group.main``."""

@@ -14,8 +14,11 @@ from scalmarl.launch.cli import main
 def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     """Every command that does something, with the words that call it."""
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            yield from commands(command.commands[name], f"{path} {name}")
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from commands(found, f"{path} {name}")
     else:
         yield path, command
 
