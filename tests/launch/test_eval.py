@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scalmarl.launch.comparison_statistics import over_episodes
 from scalmarl.launch.eval_command import figures
+from scalmarl.launch.run_statistics import over_episodes
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.tasks import describe
 from scalmarl.sim_server.world import World
