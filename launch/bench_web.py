@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import psutil
@@ -24,6 +25,7 @@ from scalmarl.launch.bench import Bench, Say, launched
 from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import SCHEMA
+from scalmarl.protocol.lifeline import end_with
 
 WARM_UP_ROUNDS = 3
 CONNECT_WITHIN_S = 30.0
@@ -72,8 +74,9 @@ def _page(bench: Bench) -> Iterator[tuple[psutil.Process, int]]:
     """The server as a user starts it, and its port."""
     bench.wait_for_rounds(1)
     server = subprocess.Popen(
-        [sys.executable, "-m", "scalmarl", "dash", "--read-only", "--run", str(bench.run.path)], stdout=subprocess.PIPE
-    )
+        [sys.executable, "-m", "scalmarl", "dash", "--read-only", "--run", str(bench.run.path)], stdout=subprocess.PIPE,
+        preexec_fn=partial(end_with, os.getpid()),
+    )  # fmt: skip
     try:
         assert server.stdout is not None
         words = server.stdout.readline().decode().split()

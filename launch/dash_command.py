@@ -100,10 +100,11 @@ class Door:
 
     def open_beside(self, run: RunDirectory) -> None:
         """Serve a run that is about to start, from a process of its own that ends with the run."""
-        server = subprocess.Popen(
-            [sys.executable, "-m", "scalmarl.launch.dash_server"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            pass_fds=(self.socket.fileno(),), start_new_session=True,
-        )  # fmt: skip
+        with run.log.open("ab") as log:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "scalmarl.launch.dash_server"], stdin=subprocess.PIPE, stdout=log, stderr=log,
+                pass_fds=(self.socket.fileno(),), start_new_session=True,
+            )  # fmt: skip
         assert server.stdin is not None
         charge = {"run": str(run.path.resolve()), "socket": self.socket.fileno(), "token": self.token}
         server.stdin.write(json.dumps(charge).encode() + b"\n")

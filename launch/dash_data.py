@@ -54,17 +54,14 @@ class PageData:
         plan, task = self.plan, self.plan.task
         algorithm = self._algorithm()
         return {
-            "schema": SCHEMA, "version": __version__,
-            "name": self.run.path.resolve().name, "path": str(self.run.path), "run_words": shell_words(self.run.path),
-            "task": task.label, "algorithm": algorithm, "agents": plan.agents, "kappa": plan.kappa,
-            "sight": visible_text(plan, algorithm), "order": plan.order, "schedule": plan.schedule,
-            "samples": plan.samples, "seed": plan.seed,
+            "schema": SCHEMA, "version": __version__, "name": self.run.path.resolve().name,
+            "run_words": shell_words(self.run.path), "task": task.label, "algorithm": algorithm, "agents": plan.agents,
+            "kappa": plan.kappa, "sight": visible_text(plan, algorithm), "samples": plan.samples, "seed": plan.seed,
             "edges": [[agent, other] for agent, row in enumerate(edges_of(self.run)) for other in row],
             "neighbours": plan.neighbours, "limits": task.cost_limits, "cost_names": task.cost_names,
-            "standing_still": {"return": task.standing_still_return, "cost": task.standing_still_cost},
-            "nonlocal": task.nonlocal_facts, "reward_mode": task.reward_mode, "cost_mode": task.cost_mode,
-            "all_to_all_bytes": all_to_all_of_each(plan), "kinds": {int(kind): kind.name.lower() for kind in Kind},
-            "world": "outside" if task.maker else "own",
+            "cost_mode": task.cost_mode, "standing_still_return": task.standing_still_return,
+            "nonlocal": task.nonlocal_facts, "all_to_all_bytes": all_to_all_of_each(plan),
+            "kinds": {int(kind): kind.name.lower() for kind in Kind},
         }  # fmt: skip
 
     def _algorithm(self) -> str:
@@ -145,14 +142,15 @@ class PageData:
         turns = () if round >= state["rounds"] else waves(self.plan, round)
         return {
             "state": state["state"], "round": round, "rounds": state["rounds"], "reason": state.get("reason", ""),
-            "processes": state["processes"], "waves": turns, "pictures": self.pictures()[-1:],
+            "processes": state["processes"], "waves": turns,
         }  # fmt: skip
 
-    def pictures(self) -> list[int]:
-        """The rounds at whose start the state of the world is kept, ascending."""
-        directory = process_directory(self.run.path, SIM)
-        paths = [*directory.glob("*.round"), *(directory / "archive").glob("*.round")]
-        return sorted({int(path.stem) for path in paths})
+
+def kept_states(run: RunDirectory) -> list[int]:
+    """The rounds at whose start the state of the world is kept, ascending."""
+    directory = process_directory(run.path, SIM)
+    paths = [*directory.glob("*.round"), *(directory / "archive").glob("*.round")]
+    return sorted({int(path.stem) for path in paths})
 
 
 def _short(value: Any) -> Any:

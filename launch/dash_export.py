@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from scalmarl.launch.dash_camera import Camera
-from scalmarl.launch.dash_data import PageData
+from scalmarl.launch.dash_data import PageData, kept_states
 from scalmarl.launch.errors import UsageProblem, UserProblem
 from scalmarl.launch.reading import log_tail
 from scalmarl.launch.run_directory import RunDirectory
-from scalmarl.protocol.keys import COORDINATOR, SIM, process_name
+from scalmarl.protocol.keys import COORDINATOR, SIM
 
 PAGE = Path(__file__).parent / "page"
 LOG_BYTES = 2000
@@ -44,13 +44,13 @@ def stored(run: RunDirectory) -> dict[str, Any]:
     logs = [log_tail(run, process, LOG_BYTES) for process in (*range(data.plan.agents), SIM, COORDINATOR)]
     return {
         "about": {**data.about(), "may_write": False}, "news": data.news(), "status": data.status(),
-        "logs": {log["process"]: log for log in logs}, "picture": _picture(run, data), "sim": process_name(SIM),
+        "logs": {log["process"]: log for log in logs}, "picture": _picture(run, data),
     }  # fmt: skip
 
 
 def _picture(run: RunDirectory, data: PageData) -> dict[str, Any]:
     """The world at the last round that is kept, where it can be drawn."""
-    camera, kept = Camera(run, data.plan), data.pictures()
+    camera, kept = Camera(run, data.plan), kept_states(run)
     try:
         if not kept:
             return {"why_not": "no state of the world is kept yet"}

@@ -32,7 +32,7 @@ from starlette.staticfiles import StaticFiles
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.dash_camera import Camera
 from scalmarl.launch.dash_command import HOST
-from scalmarl.launch.dash_data import PageData
+from scalmarl.launch.dash_data import PageData, kept_states
 from scalmarl.launch.errors import NoSuchRun, UserProblem
 from scalmarl.launch.reading import log_tail
 from scalmarl.launch.run_directory import RunDirectory, read_plan
@@ -128,11 +128,13 @@ class Guard:
             return _problem(421, f"this server is not {host!r}", f"open http://{HOST}:{self._service.port}/")
         if origin is not None and origin not in {f"http://{name}" for name in hosts}:
             return _problem(403, f"the page {origin} may not speak to this server", "use the page of this server")
-        if request.method == "POST" and not secrets.compare_digest(
-            request.headers.get(TOKEN_HEADER, "").encode(), self._service.token.encode() or b"none is right"
-        ):
+        if request.method not in ("GET", "HEAD") and not self._has_token(request):
             return _problem(403, "the token is missing or wrong", "open the address that 'scalmarl dash' printed")
         return None
+
+    def _has_token(self, request: Request) -> bool:
+        token, told = self._service.token, request.headers.get(TOKEN_HEADER, "")
+        return bool(token) and secrets.compare_digest(told.encode(), token.encode())
 
 
 def _problem(status: int, message: str, hint: str) -> Response:
@@ -205,7 +207,7 @@ async def _camera(request: Request) -> Response:
     if not asked.isdecimal():
         return _problem(404, "say of which round", "add ?round=R")
     try:
-        kept = [round for round in (await run_sync(PageData, service.run)).pictures() if round <= int(asked)]
+        kept = [round for round in await run_sync(kept_states, service.run) if round <= int(asked)]
         if not kept:
             raise NoSuchRun(f"no state of the world is kept up to round {asked}", "choose a later round")
         picture = await run_sync(service.camera.picture, kept[-1])

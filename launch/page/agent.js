@@ -6,7 +6,7 @@ const agentPanel = { logOf: null };
 function updateAgents() {
   const body = document.querySelector("#agents tbody");
   const { about } = run;
-  document.getElementById("cost-head").textContent = "cost";
+  byId("cost-head").textContent = "cost";
   while (body.rows.length < about.agents) {
     const row = body.insertRow();
     const agent = body.rows.length - 1;
@@ -53,8 +53,8 @@ function shapeOf(name) {
 function choose(agent, isFromTable = false) {
   run.chosen = run.chosen === agent && isFromTable ? null : agent;
   agentPanel.logOf = null;
-  document.getElementById("agent").hidden = run.chosen === null;
-  document.getElementById("done").textContent = "";
+  byId("agent").hidden = run.chosen === null;
+  byId("done").textContent = "";
   draw();
 }
 
@@ -62,14 +62,14 @@ function updateAgent() {
   if (run.chosen === null) return;
   const agent = run.chosen, { about } = run;
   const process = statusOf(named(agent));
-  document.getElementById("agent-title").textContent = `Agent ${agent}`;
+  byId("agent-title").textContent = `Agent ${agent}`;
   const facts = [
     healthWords(named(agent)), `hears ${about.neighbours[agent].join(", ") || "nobody"}`,
     `multiplier ${numbers(figure("lambda_agent", agent))}`, `KL spent ${numbers(figure("kl_agent", agent))} of radius ${numbers(figure("radius_agent", agent))} nats`,
     `bound by ${(figure("bound_agent", agent)[0]) || "-"}`, `sent ${bytesWords(figure("bytes_agent", agent)[0] || 0)} in the round`,
   ];
   if (process && isLatest()) facts.push(`pid ${process.pid}`, `${process.restarts} restart${process.restarts === 1 ? "" : "s"}`);
-  document.getElementById("agent-facts").textContent = facts.join("; ");
+  byId("agent-facts").textContent = facts.join("; ");
   updateButtons(agent, process);
   updateAgentCurves(agent);
   updateHeard(agent);
@@ -82,16 +82,18 @@ function updateButtons(agent, process) {
       : !page.token ? "To kill and restart here, open the whole address that scalmarl dash printed, with its token."
         : !isLive() ? "The run is not live." : "";
   const isDown = process !== null && process.state === "down";
-  document.getElementById("kill").disabled = reason !== "" || isDown;
-  document.getElementById("restart").disabled = reason !== "";
-  document.getElementById("kill").setAttribute("aria-label", `Kill agent ${agent} and leave it down`);
-  document.getElementById("restart").setAttribute("aria-label", `Restart agent ${agent}`);
-  document.getElementById("why-not").textContent = reason;
+  byId("kill").disabled = reason !== "" || isDown;
+  byId("restart").disabled = reason !== "";
+  byId("kill").setAttribute("aria-label", `Kill agent ${agent} and leave it down`);
+  byId("restart").setAttribute("aria-label", `Restart agent ${agent}`);
+  byId("why-not").textContent = reason;
 }
 
 const command = (verb) => `scalmarl ${verb} ${run.chosen} --run ${run.about.run_words}`;
 
 function updateAgentCurves(agent) {
+  if (drawnAs.agent === `${agent} ${curvesKey()}`) return;
+  drawnAs.agent = `${agent} ${curvesKey()}`;
   const { about } = run;
   const names = about.cost_names[agent] || [];
   const strokes = ["fine", "second", "starting", "turn"];
@@ -115,7 +117,7 @@ function updateHeard(agent) {
     row.bytes += bytes;
     from.set(source, row);
   }
-  document.getElementById("heard-title").textContent = roundsKnown() ? `Heard in round ${roundAt(index())}` : "Heard: no round yet";
+  byId("heard-title").textContent = roundsKnown() ? `Heard in round ${roundAt(index())}` : "Heard: no round yet";
   const body = document.querySelector("#heard tbody");
   body.replaceChildren(...[...from].sort((a, b) => a[0] - b[0]).map(([source, row]) => {
     const line = document.createElement("tr");
@@ -128,7 +130,7 @@ function updateHeard(agent) {
 }
 
 async function updateLog(agent) {
-  const place = document.getElementById("log"), title = document.getElementById("log-title");
+  const place = byId("log"), title = byId("log-title");
   const show = (log) => {
     title.textContent = log.life === null ? "It has written no log yet" : `End of its log (life ${log.life})`;
     if (place.textContent !== log.text) { place.textContent = log.text; place.scrollTop = place.scrollHeight; }
@@ -144,7 +146,7 @@ async function updateLog(agent) {
 }
 
 async function write(verb) {
-  const done = document.getElementById("done"), agent = run.chosen;
+  const done = byId("done"), agent = run.chosen;
   done.textContent = `${verb} agent ${agent}: asked`;
   try {
     const answer = await fetch(`api/${verb}`, { method: "POST",
@@ -155,7 +157,7 @@ async function write(verb) {
 }
 
 async function copy(text) {
-  const done = document.getElementById("done");
+  const done = byId("done");
   try {
     await navigator.clipboard.writeText(text);
     done.textContent = `copied: ${text}`;

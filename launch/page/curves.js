@@ -2,11 +2,12 @@
 "use strict";
 
 const curves = {};
+const drawnAs = {};
 const AXIS_WORDS = { env_steps: "environment steps", round: "rounds", minutes: "minutes of work", bytes: "MB sent by all agents" };
 
 // The x of every recorded round, at its end.
 function axis() {
-  const name = document.getElementById("axis").value;
+  const name = byId("axis").value;
   const { columns } = run;
   const count = roundsKnown();
   if (name === "round") return columns.round.map((round) => round + 1);
@@ -19,24 +20,25 @@ function axis() {
 
 // The x of a place between rounds.
 function xOf(place, xs) {
-  const done = place - run.columns.round[0];
-  const i = Math.min(Math.max(Math.floor(done), 0), xs.length - 1);
+  const round = Math.floor(place);
+  const i = run.columns.round.findIndex((known) => known >= round);
+  if (i < 0) return xs[xs.length - 1];
   const before = i ? xs[i - 1] : 0;
-  return before + (xs[i] - before) * Math.min(1, Math.max(0, done - i));
+  return before + (xs[i] - before) * (run.columns.round[i] === round ? place - round : 0);
 }
 
 // What a chart shows: {label, values, stroke, dash, points} each; limits: [{label, value}].
 function chart(id, series, limits, title) {
-  const element = document.getElementById(id);
+  const element = byId(id);
   const xs = roundsKnown() ? axis() : [];
   const flat = limits.map(({ value }) => xs.map(() => value));
   const data = [xs, ...series.map((one) => one.values), ...flat];
-  const shape = JSON.stringify([series.map((one) => one.label), limits, document.getElementById("axis").value]);
+  const shape = JSON.stringify([series.map((one) => one.label), limits, byId("axis").value]);
   const words = series.map((one) => {
     const value = one.values[index()];
     return `${one.label} ${number(value)}`;
   }).concat(limits.map((limit) => `${limit.label} ${number(limit.value)}`)).join(", ");
-  element.setAttribute("aria-label", `${title} against ${AXIS_WORDS[document.getElementById("axis").value]}; ` +
+  element.setAttribute("aria-label", `${title} against ${AXIS_WORDS[byId("axis").value]}; ` +
     `in the round that is looked at: ${words}`);
   const known = curves[id];
   if (known && known.shape === shape) {
@@ -61,7 +63,7 @@ function chartOptions(element, series, limits) {
     cursor: { points: { size: 6 } },
     axes: [
       { stroke: () => colour("soft"), grid, ticks: grid, values: (_, values) => one(values), size: 44, space: 60,
-        label: AXIS_WORDS[document.getElementById("axis").value], labelSize: 20, labelFont: "12px system-ui", font: "12px system-ui" },
+        label: AXIS_WORDS[byId("axis").value], labelSize: 20, labelFont: "12px system-ui", font: "12px system-ui" },
       { stroke: () => colour("soft"), grid, ticks: grid, size: 58, space: 28, font: "12px system-ui", values: (_, values) => values.map((value) => number(value, 4)) },
     ],
     series: [
@@ -113,21 +115,26 @@ function column(name) {
 
 function has(values) { return values.some((value) => value !== null); }
 
+// What the curves are a function of: they are drawn anew only when it changes.
+const curvesKey = () => `${run.version} ${run.at} ${byId("axis").value}`;
+
 function updateCurves() {
-  const still = run.about.standing_still;
+  if (drawnAs.team === curvesKey()) return;
+  drawnAs.team = curvesKey();
+  const still = run.about.standing_still_return;
   const rate = { label: "per episode length", values: column("return_rate"), stroke: "fine" };
   const whole = { label: "whole episodes", values: column("return_team"), stroke: "second" };
-  const anchors = still.return === null ? [] : [{ label: "standing still", value: still.return, stroke: "ended", dash: [2, 4] }];
+  const anchors = still === null ? [] : [{ label: "standing still", value: still, stroke: "ended", dash: [2, 4] }];
   chart("return", has(whole.values) ? [rate, whole] : [rate], anchors, "Return of the team");
   const costRate = { label: "per episode length", values: column("cost_rate_team"), stroke: "fine" };
   const costWhole = { label: "whole episodes", values: column("cost_team"), stroke: "second" };
   chart("cost", has(costWhole.values) ? [costRate, costWhole] : [costRate], limitLines(run.about.limits.flat()), "Cost of the team");
-  document.getElementById("cost-title").textContent = run.about.cost_mode === "local"
+  byId("cost-title").textContent = run.about.cost_mode === "local"
     ? "Cost: per step the largest of any agent, summed over an episode; dashed: the limit of an agent" : "Cost; dashed: its limit";
   const { sent, whole: all } = bytesSoFar();
   const bar = (title, bytes, most, kind) => `<div class="bar ${kind}"><span>${title}</span><div style="width:${(100 * bytes / Math.max(most, 1)).toFixed(1)}%"></div></div>`;
-  document.getElementById("bytes").innerHTML = bar("these agents", sent, Math.max(sent, all), "") + bar("all to all", all, Math.max(sent, all), "whole");
-  document.getElementById("bytes-words").textContent = roundsKnown()
+  byId("bytes").innerHTML = bar("these agents", sent, Math.max(sent, all), "") + bar("all to all", all, Math.max(sent, all), "whole");
+  byId("bytes-words").textContent = roundsKnown()
     ? `${bytesWords(sent)} on the wire from all agents in ${index() + 1} rounds; if every agent heard every other it would have been ${bytesWords(all)}` +
       (all > 0 ? `, ${number(all / Math.max(sent, 1), 3)} times as much.` : ".") : "No round is committed yet.";
 }

@@ -12,7 +12,7 @@ function drawGraph() {
     const key = `${Math.min(a, b)}-${Math.max(a, b)}`;
     if (!pairs.has(key)) pairs.set(key, false);
   }));
-  const container = document.getElementById("graph");
+  const container = byId("graph");
   const spot = spots(about.agents, about.edges, container.clientWidth);
   if (spot && spot.every(({ y }) => y === 0)) container.classList.add("row");
   const elements = [...Array(about.agents).keys()].map((agent) => ({
@@ -128,7 +128,7 @@ function updateGraph() {
     counts[found] = (counts[found] || 0) + 1;
   }
   const words = Object.entries(counts).map(([name, count]) => `${count} ${SHAPES[name][2]}`).join(", ");
-  document.getElementById("graph").setAttribute("aria-label",
+  byId("graph").setAttribute("aria-label",
     `Graph of ${run.about.agents} agents, kappa ${run.about.kappa}: ${words}` +
     (run.chosen === null ? "" : `. Agent ${run.chosen} is chosen; it hears ${run.about.neighbours[run.chosen].join(", ") || "nobody"}`));
 }
@@ -137,6 +137,6 @@ function tellEdge(edge) {
   const kinds = pairBytes().get(edge.id());
   const all = kinds ? sum(Object.values(kinds)) : 0;
   const parts = kinds ? Object.entries(kinds).map(([kind, bytes]) => `${kind} ${bytesWords(bytes)}`).join(", ") : "no round yet";
-  document.getElementById("edge").textContent =
+  byId("edge").textContent =
     `agent ${edge.id().replace("-", " and agent ")}: ${bytesWords(all)} in the round, both ways (${parts})`;
 }

@@ -2,7 +2,6 @@
 "use strict";
 
 const page = { token: "", drawn: 0, waiting: null, playing: null, camera: { round: null, busy: false } };
-const byId = (id) => document.getElementById(id);
 
 function draw() {
   if (!run.about) return;

@@ -2,6 +2,7 @@
 "use strict";
 
 const run = {
+  version: 0,         // counts what was told
   about: null,
   status: null,
   columns: {},        // name -> one value per recorded round
@@ -14,6 +15,7 @@ const run = {
   stored: null,       // all at once, on an exported page
 };
 
+const byId = (id) => document.getElementById(id);
 const SIM = 65534, COORDINATOR = 65535;
 // A health: its outline in a box of 20 by 20, its Cytoscape shape, its words.
 const SHAPES = {
@@ -26,6 +28,7 @@ const SHAPES = {
 };
 
 function takeNews(news) {
+  run.version++;
   if (news.rounds) {
     if (news.rounds.anew) { run.columns = {}; run.at = null; }
     for (const [name, values] of Object.entries(news.rounds.columns))
