@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -251,7 +250,7 @@ class Learner:
             "policy_std": own.policy.mean_std(),
             "policy_entropy": outcome.entropy,
             "reward_gain": outcome.reward_gain,
-            **asdict(outcome.course),
+            **outcome.course.figures(),
             "allowance": told_allowance(outcome.tightest),
             "sensitivity": list(own.sensitivities),
             **{name: figures[name] for name in ("explained_variance", "cost_estimate", "multiplier")},

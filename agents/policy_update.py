@@ -8,6 +8,7 @@ go back when a bound is broken, and, where asked for, keep the old policy unless
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,10 @@ class Course:
     kept: float | None = None
     certain_gain: float | None = None
     accepted: float | None = None
+
+    def figures(self) -> dict[str, float | None]:
+        """For the round's row; what is not finite (an epoch that led to no number) is ``None`` too."""
+        return {name: x if x is not None and math.isfinite(x) else None for name, x in vars(self).items()}
 
 
 Reached = tuple[list[Tensor], dict[str, Any]]

@@ -118,6 +118,7 @@ class RoundRecords:
                 row.unlink()
         self._clock = time.monotonic()
         self._event_file: EventFile | None = None
+        self._tells_tensorboard = can_write()
 
     def catch_up(self, committed: int) -> list[dict[str, Any]]:
         """Record every committed round that is not recorded yet; returns the new lines of metrics."""
@@ -152,13 +153,18 @@ class RoundRecords:
         return line
 
     def _tell_tensorboard(self, line: dict[str, Any]) -> None:
-        if not can_write():
+        if not self._tells_tensorboard:
             return
-        if self._event_file is None or not self._event_file.is_there():
-            self._event_file = EventFile(self._run.tensorboard)
-            self._event_file.catch_up(read_lines(self._run.metrics))
-        else:
-            self._event_file.add(line)
+        try:
+            if self._event_file is None or not self._event_file.is_there():
+                self._event_file = EventFile(self._run.tensorboard)
+                self._event_file.catch_up(read_lines(self._run.metrics))
+            else:
+                self._event_file.add(line)
+        except Exception as problem:
+            # It repeats what is written already: whatever is wrong with it, the run goes on.
+            self._tells_tensorboard = False
+            note_event(self._run, "no event file", reason=f"{type(problem).__name__}: {problem}")
 
     def _read(self, process: int, round: int) -> dict[str, Any]:
         row: dict[str, Any] = json.loads(row_path(process_directory(self._run.path, process), round).read_bytes())

@@ -40,7 +40,7 @@ def summary(run: RunDirectory) -> dict[str, Any]:
         row |= {"task": plan.task.label, "agents": plan.agents, "kappa": plan.kappa, "seed": plan.seed}
         row |= {"algo": _algorithm(run), "limits": [list(own) for own in plan.task.cost_limits]}
         for line in last_lines(run.metrics, 1):
-            row |= {name: line[name] for name in ("env_steps", "return_rate", "cost_rate_team")}
+            row |= {name: line.get(name) for name in ("env_steps", "return_rate", "cost_rate_team")}
         row["began"] = next((event["time"] for event in read_lines(run.events)), None)
     except UserProblem as problem:
         row["problem"] = problem.what

@@ -61,8 +61,8 @@ def picture_data(path: str, plan: Plan, state: dict[str, Any], lines: list[dict[
         "rounds": state["rounds"],
         **{name: last.get(name) for name in ("env_steps", "return_rate", "return_team", "cost_rate_team", "cost_team")},
         "round_s": _round_s(lines) if lines else None,
-        "return_history": [line["return_rate"] for line in lines],
-        "cost_history": [line["cost_rate_team"] for line in lines],
+        "return_history": [line.get("return_rate") for line in lines],
+        "cost_history": [line.get("cost_rate_team") for line in lines],
         "processes": processes,
     }
 

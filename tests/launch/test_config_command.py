@@ -50,9 +50,9 @@ def test_rounds_that_resume_gave_are_those_of_the_plan(calm: Any, tmp_path: Path
 def test_what_a_launch_would_take_is_shown_without_one(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[run]\nalgo = "macpo"\n[learner]\ngamma = 0.9\n')
-    found = by_key(told("show", "--config", str(file), "--set", "run.kappa=1"))
+    found = by_key(told("show", "--config", str(file), "--set", "run.order=fixed"))
     assert found["run.algo"] == ("macpo", str(file))
-    assert found["run.kappa"] == (1, "--set")
+    assert found["run.order"] == ("fixed", "--set")
     assert found["learner.gamma"] == (0.9, str(file))
     assert found["learner.radius"] == ("off", "algorithm")
     wrong = CliRunner().invoke(main, ["config", "show", "--set", "run.kapa=1"])
