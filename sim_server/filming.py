@@ -133,8 +133,8 @@ class ForeignCamera:
         try:
             world.picture(0)
         except WorldBroken as broken:
-            assert broken.__cause__ is not None
-            raise Unfilmable(str(broken), tried=broken.__cause__.__cause__ is not None) from broken
+            tried = getattr(broken.__cause__, "__cause__", None) is not None
+            raise Unfilmable(str(broken), tried) from broken
 
     def has_enough(self, step: int) -> bool:
         """See ``Camera``."""
