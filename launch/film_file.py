@@ -132,12 +132,12 @@ class Caption:
     def __init__(self, width: int, colours: list[tuple[int, int, int]]) -> None:
         from PIL import ImageFont
 
-        self._width, self._colours = width, colours
+        self._colours = colours
         self._size = max(11, min(20, width // 48))
         self._font = ImageFont.load_default(self._size)
 
-    def below(self, pixels: Pixels, words: str, costs: list[str], hot: list[bool]) -> Pixels:
-        """The picture with its strip. ``hot``: whose cost is above a limit; it is marked."""
+    def below(self, pixels: Pixels, words: list[str], costs: list[str], hot: list[bool]) -> Pixels:
+        """The picture with its strip. Of the words, as many as fit. ``hot``: whose cost is above a limit."""
         from PIL import Image, ImageDraw
 
         height, width, _ = pixels.shape
@@ -148,19 +148,28 @@ class Caption:
         whole = Image.new("RGB", (width, height + strip + (height + strip) % 2), BACKGROUND)
         whole.paste(Image.fromarray(pixels))
         draw = ImageDraw.Draw(whole)
-        draw.text((self._size // 2, height + line // 4), words, fill=INK, font=self._font)
+        text = self._fitting(words if cells else words[:-1], width)
+        draw.text((self._size // 2, height + line // 4), text, fill=INK, font=self._font)
         for (left, row, text), colour, above in zip(cells, self._colours, hot):
             top = height + (1 + row) * line + line // 4
             draw.rectangle((left, top + 2, left + self._size // 2, top + self._size), fill=colour)
             draw.text((left + self._size, top), text, fill=INK if above else FAINT, font=self._font)
         return np.asarray(whole)
 
+    def _fitting(self, words: list[str], width: int) -> str:
+        count = len(words)
+        while count > 1 and self._font.getlength("   ".join(words[:count])) > width - self._size:
+            count -= 1
+        return "   ".join(words[:count])
+
     def _cells(self, width: int, costs: list[str]) -> list[tuple[int, int, str]]:
-        """Left edge, row and text of every agent's cell; columns are as wide as their widest text may become."""
+        """Left edge, row and text of every agent's cell; columns are as wide as a text may become, so that
+        all pictures are of one size."""
         if len(costs) > MOST_CELLS:
             return []
         texts = [f"{agent}: {cost}" for agent, cost in enumerate(costs)]
-        wide = int(self._font.getlength("0: 1000!")) + self._size
+        most = max(cost.count("/") for cost in costs) + 1
+        wide = int(self._font.getlength(f"{len(costs) - 1}: {'/'.join(['1000'] * most)}!")) + self._size
         columns = max(1, (width - self._size) // wide)
         return [
             (self._size // 2 + (agent % columns) * wide, agent // columns, text) for agent, text in enumerate(texts)

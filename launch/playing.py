@@ -35,7 +35,7 @@ class NotBegun(MachineNotFit):
 
 
 class CannotDraw(UsageProblem):
-    """A world from outside gives no pictures, at least not with this graphics library."""
+    """A world from outside failed to draw itself with this graphics library."""
 
 
 class Tool:
@@ -160,9 +160,8 @@ def _relay(world: Tool, agents: Tool, task: TaskSpec, watch: Watch) -> list[dict
 def sound(told: dict[str, Any], task: TaskSpec) -> None:
     """Raises ``UserProblem`` if the world said that it cannot go on."""
     if "unfilmable" in told:
-        raise CannotDraw(
-            told["unfilmable"], "a world from outside draws itself: give it render() under render_mode='rgb_array'"
-        )
+        cure = "a world from outside draws itself: give it render() under render_mode='rgb_array'"
+        raise (CannotDraw if told["tried"] else UsageProblem)(told["unfilmable"], cure)
     if "broken" in told:
         look = f"mend it, then look at it with: scalmarl env check {task.label}"
         raise TrainingFailed(

@@ -125,13 +125,18 @@ class Cutter:
         so_far = told["so_far"]
         costs = [each_cost(own) for own in so_far["cost_agent"]]
         above = [any(x > c for x, c in zip(own, limits)) for own, limits in zip(costs, self._task.cost_limits)]
-        texts = ["/".join(f"{x:g}" for x in own) + ("!" if hot else "") for own, hot in zip(costs, above)]
-        gone = "" if so_far["distance"] is None else f"   {so_far['distance']:.1f} m"
-        words = (
-            f"round {self._round}   step {told['step']}   return {so_far['return_team']:,.1f}{gone}   "
-            f"cost {so_far['cost_team']:g}   of each agent (! above its limit):"
-        )
+        texts = ["/".join(map(short, own)) + ("!" if hot else "") for own, hot in zip(costs, above)]
+        words = [
+            f"round {self._round}", f"step {told['step']}", f"return {so_far['return_team']:,.1f}",
+            *([] if so_far["distance"] is None else [f"{so_far['distance']:.1f} m"]),
+            f"cost {so_far['cost_team']:g}", "each agent's (! above its limit):",
+        ]  # fmt: skip
         return self._caption.below(pixels, words, texts, above)
+
+
+def short(cost: float) -> str:
+    """At most four figures of what is not very large."""
+    return f"{cost:.0f}" if cost >= 100 or cost == round(cost) else f"{cost:.1f}"
 
 
 def colours(task: TaskSpec) -> list[tuple[int, int, int]]:

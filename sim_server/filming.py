@@ -27,7 +27,11 @@ NEAREST_TO_AGENT = 1.2
 
 
 class Unfilmable(Exception):
-    """The world does not draw itself."""
+    """The world does not draw itself; ``tried``: it tried, so another graphics library may do."""
+
+    def __init__(self, what: str, tried: bool) -> None:
+        super().__init__(what)
+        self.tried = tried
 
 
 class Camera(Protocol):
@@ -129,7 +133,8 @@ class ForeignCamera:
         try:
             world.picture(0)
         except WorldBroken as broken:
-            raise Unfilmable(str(broken)) from broken
+            tried = getattr(broken.__cause__, "__cause__", None) is not None
+            raise Unfilmable(str(broken), tried) from broken
 
     def has_enough(self, step: int) -> bool:
         """See ``Camera``."""

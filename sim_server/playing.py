@@ -97,7 +97,7 @@ def main() -> None:
     except WorldBroken as broken:
         answer = {"broken": str(broken)}
     except Unfilmable as why:
-        answer = {"unfilmable": str(why)}
+        answer = {"unfilmable": str(why), "tried": why.tried}
     stream.send(answer)
 
 

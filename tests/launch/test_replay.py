@@ -93,7 +93,7 @@ def test_a_caption_has_a_cell_of_each_agents_colour_and_even_sides() -> None:
     needs("PIL")
     colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
     pixels = np.full((50, 321, 3), 77, np.uint8)
-    whole = Caption(321, colours).below(pixels, "step 3", ["0", "12!", "3/4"], [False, True, False])
+    whole = Caption(321, colours).below(pixels, ["step 3", "each:"], ["0", "12!", "3/4"], [False, True, False])
     assert whole.shape[0] % 2 == 0
     np.testing.assert_array_equal(whole[:50, :321], pixels)
     strip = whole[50:].reshape(-1, 3)
