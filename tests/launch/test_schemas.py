@@ -20,7 +20,7 @@ SCHEMAS = ROOT / "docs" / "schemas"
 RATIOS, CALIBRATION = ROOT / "benchmarks" / "ratios" / "e3ac70b.json", ROOT / "benchmarks" / "calibration.json"
 ACTING = {
     "launch", "resume", "kill", "restart", "stop", "runs rm", "runs export", "completion", "config schema",
-    "dash", "plot", "report", "replay",
+    "dash", "replay",
 }  # fmt: skip
 """Commands that do something instead of telling, or whose output is a file of another kind."""
 TINY = ("--agents", "2", "--kappa", "1")
@@ -52,6 +52,10 @@ LONG: dict[str, tuple[str, ...]] = {
         "--set", "world.envs=4", "--set", "world.steps=24",
     ),
     "claims": ("--quick", "--only", "T7", "--out", "{scratch}/claims"),
+    "eval": ("{run}", "--episodes", "2"),
+    "plot": ("{run}", "-o", "{scratch}/figures", "--format", "png"),
+    "report": ("{run}", "-o", "{scratch}/report.html"),
+    "bench web": (*TINY, "--rounds", "4", "--pairs", "1"),
     "bench sampling": (*TINY, "--envs", "4", "--pairs", "1"),
     "bench price": (*TINY, "--envs", "4", "--rounds", "2", "--pairs", "1"),
     "bench loop": (*TINY, "--envs", "4", "--steps", "16", "--rounds", "2", "--pairs", "1"),
