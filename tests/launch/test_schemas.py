@@ -210,7 +210,7 @@ def others(calm: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
         for name in ("plan.json", "run.json", "config.toml", "config.origin.json", "metrics.jsonl"):
             shutil.copy(calm.path / name, path / name)
     plan = json.loads((found["older"] / "plan.json").read_text(encoding="utf-8"))
-    del plan["absent"]
+    del plan["cliques"]
     (found["older"] / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     with (found["newer"] / "config.toml").open("a", encoding="utf-8") as file:
         file.write("\n[processes.later]\nkey = 1\n")
