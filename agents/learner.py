@@ -20,7 +20,7 @@ from scalmarl.agents.advantages import gae
 from scalmarl.agents.critics import Regression, explained_variance
 from scalmarl.agents.hearing import Hearing
 from scalmarl.agents.learner_state import Networks, load_state, save_state
-from scalmarl.agents.ledger import Step, moved_sensitivity, told_step
+from scalmarl.agents.ledger import Step, moved_sensitivity, told_allowance, told_step
 from scalmarl.agents.networks import first_layer, last_layer
 from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale_last_layer
 from scalmarl.agents.policy_update import Batch, ClippedTurn, Outcome, mixed_advantage, theorem_price
@@ -249,6 +249,9 @@ class Learner:
             "clip_fraction": outcome.clip_fraction,
             "policy_std": own.policy.mean_std(),
             "policy_entropy": outcome.entropy,
+            "reward_gain": outcome.reward_gain,
+            **outcome.course.figures(),
+            "allowance": told_allowance(outcome.tightest),
             "sensitivity": list(own.sensitivities),
             **{name: figures[name] for name in ("explained_variance", "cost_estimate", "multiplier")},
             "sample_s": figures["estimated"] - figures["began"],

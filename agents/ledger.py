@@ -91,6 +91,17 @@ def told_step(plan: Plan, agent: int, turn: Value) -> Step:
     return Step(float(figures[0]), float(figures[1]), gains)
 
 
+def told_allowance(allowance: Allowance | None) -> dict[str, float | None] | None:
+    """An allowance as figures of a round; a radius without an end is ``None``."""
+    if allowance is None:
+        return None
+    radius = allowance.radius if math.isfinite(allowance.radius) else None
+    return {
+        "agent": allowance.agent, "cost": allowance.cost, "left": allowance.left, "price": allowance.price,
+        "radius": radius,
+    }  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Bounds:
     """Everything that bounds one turn. ``breached`` names the first bound that a step breaks.
@@ -117,13 +128,16 @@ class Bounds:
 
     def radius(self, step: Step) -> float:
         """The smallest bound on mean KL that held for this step, nats."""
-        radius = self.kl_max
-        for allowance in self.allowances:
-            if allowance.gamma is not None:
-                radius = min(radius, allowance.radius)
-            elif step.gains[allowance.agent, allowance.cost] > 0.0:
-                radius = min(radius, max(allowance.radius, self.kl_min))
-        return radius
+        tightest = self.tightest(step)
+        if tightest is None:
+            return self.kl_max
+        floor = self.kl_min if tightest.gamma is None else 0.0
+        return min(self.kl_max, max(tightest.radius, floor))
+
+    def tightest(self, step: Step) -> Allowance | None:
+        """The allowance that left this step the least; ``None`` where none bounded it."""
+        binding = [a for a in self.allowances if a.gamma is not None or step.gains[a.agent, a.cost] > 0.0]
+        return min(binding, key=lambda allowance: allowance.radius, default=None)
 
 
 def moved_sensitivity(old: float, turns: Sequence[Step], of: tuple[int, int], horizon: int) -> float:

@@ -22,6 +22,8 @@ _LOG_2PI = math.log(2.0 * math.pi)
 
 Act = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
 """Normalised inputs ``[E, D]`` and a stream -> actions ``[E, A]``."""
+Decide = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Normalised inputs ``[E, D]`` -> actions ``[E, A]``, without chance."""
 
 
 class Distribution(Protocol):
@@ -57,6 +59,10 @@ class Policy(nn.Module, ABC):
         """The policy as it now is, by NumPy: the same function to rounding, at a third of the calls' cost.
 
         A step takes equally many random numbers from its stream whatever it draws."""
+
+    @abstractmethod
+    def deciding(self) -> Decide:
+        """The same policy without its chance: the mean, or the likeliest choice (of equals the first)."""
 
     @abstractmethod
     def mean_std(self) -> float | None:
@@ -114,6 +120,10 @@ class GaussianPolicy(Policy):
             return action
 
         return act
+
+    def deciding(self) -> Decide:
+        """The mean."""
+        return QuickNetwork(self.mean)
 
     def mean_std(self) -> float | None:
         """See ``Policy``."""
@@ -175,6 +185,16 @@ class CategoricalPolicy(Policy):
             return choice
 
         return act
+
+    def deciding(self) -> Decide:
+        """The choice with the largest logit."""
+        quick = QuickNetwork(self.logits)
+
+        def decide(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+            choice: NDArray[np.float32] = quick(inputs).argmax(axis=-1, keepdims=True).astype(np.float32)
+            return choice
+
+        return decide
 
     def mean_std(self) -> float | None:
         """See ``Policy``."""

@@ -8,6 +8,7 @@ go back when a bound is broken, and, where asked for, keep the old policy unless
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalmarl.agents.advantages import standardise
-from scalmarl.agents.ledger import Bounds, Step
+from scalmarl.agents.ledger import Allowance, Bounds, Step
 from scalmarl.agents.policies import Distribution, Policy
 from scalmarl.agents.settings import LearnerSettings
 
@@ -75,7 +76,8 @@ class Outcome:
     """What a turn did. ``log_ratio`` ``[B]`` of the sampled actions, exactly 0 for an agent that did not move.
 
     ``bound`` names what ended the turn: ``epochs`` where nothing did before they were over. ``entropy``: mean over the
-    valid samples, in nats.
+    valid samples, in nats. ``tightest``: the allowance that left this step the least, if one bounded it. ``course``:
+    how it came to be this step.
     """
 
     log_ratio: Tensor
@@ -86,6 +88,27 @@ class Outcome:
     bound: str
     clip_fraction: float
     entropy: float
+    tightest: Allowance | None
+    course: Course
+
+
+@dataclass
+class Course:
+    """How a turn came to its step; each ``None`` where it did not come to that.
+
+    ``rejected_kl``: mean KL of the epoch that broke a bound, nats; ``kept``: the share of that epoch's way, or of the
+    trust-region step, that was kept; ``certain_gain``: the lower bound of the gain that the accept test tried last;
+    ``accepted``: the share of the whole turn that the test left.
+    """
+
+    rejected_kl: float | None = None
+    kept: float | None = None
+    certain_gain: float | None = None
+    accepted: float | None = None
+
+    def figures(self) -> dict[str, float | None]:
+        """For the round's row; what is not finite (an epoch that led to no number) is ``None`` too."""
+        return {name: x if x is not None and math.isfinite(x) else None for name, x in vars(self).items()}
 
 
 Reached = tuple[list[Tensor], dict[str, Any]]
@@ -110,7 +133,7 @@ class PolicyTurn:
         self._valid: NDArray[np.bool_] = batch.weights.numpy() > 0
         self._count = max(int(self._valid.sum()), 1)
         self._clipped = [0.0, 0.0]
-        self._bound, self._epochs = "epochs", 0
+        self._bound, self._epochs, self._course = "epochs", 0, Course()
 
     def outcome(self) -> Outcome:
         """Measured on the full batch with the policy as it now is."""
@@ -120,7 +143,10 @@ class PolicyTurn:
         gain = self._gain(change_of(log_ratio), self._batch.rewards)
         radius = self._bounds.radius(step)
         entropy = float((new.entropy() * self._batch.weights).double().sum() / self._count)
-        return Outcome(log_ratio, step, gain, radius, self._epochs, self._bound, clipped, entropy)
+        tightest = self._bounds.tightest(step)
+        return Outcome(
+            log_ratio, step, gain, radius, self._epochs, self._bound, clipped, entropy, tightest, self._course
+        )  # fmt: skip
 
     def _now(self) -> Distribution:
         """The policy as it now is, over the full batch."""
@@ -141,14 +167,16 @@ class PolicyTurn:
         return log_ratio, Step(float(kl.double().sum() / self._count), float(kl.max()), gains)
 
     def _breached(self) -> str | None:
-        return self._bounds.breached(self._measure()[1])
+        self._tried = self._measure()[1]
+        return self._bounds.breached(self._tried)
 
     def _gain(self, change: Array, advantage: Array) -> float:
         """mean((ratio - 1) * A) over the valid samples: exactly 0 for a policy that did not move."""
         return float((change * advantage)[self._valid].sum()) / self._count
 
-    def _go_back(self, accepted: Reached) -> None:
-        """To the nearest of four bisections towards the accepted policy that keeps every bound, or to that policy."""
+    def _go_back(self, accepted: Reached) -> float:
+        """To the nearest of four bisections towards the accepted policy that keeps every bound, or to that policy; the
+        share of the way that is kept."""
         start, optimiser_state = accepted
         reached = [parameter.detach().clone() for parameter in self._policy.parameters()]
         self._optimiser.load_state_dict(optimiser_state)
@@ -156,9 +184,10 @@ class PolicyTurn:
             self._place(start, reached, 0.5**bisection)
             bound = self._breached()
             if bound is None:
-                return
+                return 0.5**bisection
             self._bound = bound
         self._place(start, start, 0.0)
+        return 0.0
 
     def _place(self, start: Sequence[Tensor], end: Sequence[Tensor], fraction: float) -> None:
         with torch.no_grad():
@@ -186,8 +215,8 @@ class ClippedTurn(PolicyTurn):
                 yield
             bound = self._breached()
             if bound is not None:
-                self._bound = bound
-                self._go_back(accepted)
+                self._bound, self._course.rejected_kl = bound, self._tried.kl_mean
+                self._course.kept = self._go_back(accepted)
                 break
             accepted = self._reached()
             self._epochs += 1
@@ -227,11 +256,13 @@ class ClippedTurn(PolicyTurn):
             log_ratio, step = self._measure()
             gain = self._gain(change_of(log_ratio), self._batch.rewards)
             certain = gain / (1.0 - gamma) - theorem_price(gamma, largest) * step.kl_max
+            self._course.certain_gain, self._course.accepted = certain, 0.5**bisection
             if certain > self._settings.truncation_error and self._bounds.breached(step) is None:
                 return
             self._bound = "accept"
             # Moments of a step that is not taken whole are those of where it began, as in going back.
             self._optimiser.load_state_dict(optimiser_state)
+        self._course.accepted = 0.0
         self._place(start, start, 0.0)
 
 

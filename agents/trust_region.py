@@ -82,10 +82,10 @@ class TrustRegionTurn(PolicyTurn):
             safe = constraint is None or self._surrogate(constraint.advantage) <= may_rise
             if better and safe and self._breached() is None:
                 self._bound = "recovery" if recovers else "kl_max" if halving == 0 else "line search"
-                self._epochs = 1
+                self._epochs, self._course.kept = 1, 0.5**halving
                 return
         self._place(start, start, 0.0)
-        self._bound = "line search"
+        self._bound, self._course.kept = "line search", 0.0
 
     def _surrogate(self, advantage: Tensor) -> float:
         return self._gain(change_of(self._measure()[0]), advantage.double().numpy())

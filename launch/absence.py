@@ -28,6 +28,9 @@ from scalmarl.protocol.round_files import (
     sync_round_files,
 )
 
+Digests = dict[int, bytes]
+"""process -> SHA-256 of its file."""
+
 
 def regroup(run: RunDirectory, plan: Plan, absent: Collection[int]) -> Plan:
     """The plan from the first round that is not committed on, with these agents ``absent``; files and ``plan.json`` are
@@ -53,7 +56,7 @@ def last_file(directory: Path) -> int | None:
     return max((int(path.stem) for path in directory.glob("*.round")), default=None)
 
 
-def took_part(run: RunDirectory) -> list[dict[int, bytes]]:
+def took_part(run: RunDirectory) -> list[Digests]:
     """Of every committed round, who took part in it, with the digest of its file, as the commit log says. Raises
     ``DamagedFile``."""
     return [read_commit_record(record) for _, record in read_commits(log_path(run.path))[0]]

@@ -160,7 +160,7 @@ def restart(agents: int, kappa: int, kills: int) -> dict[str, Any]:
         backs = [line["seconds"] for line in bench.events("back")]
     return {
         "schema": SCHEMA, "agents": agents, "kills": kills, "median_s": statistics.median(gaps),
-        "largest_s": max(gaps), "process_back_median_s": statistics.median(backs), "gaps_s": gaps,
+        "largest_s": max(gaps), "process_back_median_s": statistics.median(backs) if backs else None, "gaps_s": gaps,
     }  # fmt: skip
 
 
@@ -216,6 +216,8 @@ WORLDS = (
     "safe-manyant:6x1", "safe-manyant:8x1", "safe-manyant:3x2", "safe-ant:4x2", "safe-ant:8x1", "safe-halfcheetah:2x3",
     "safe-halfcheetah:6x1", "safe-coupled-halfcheetah:1p1", "safe-coupled-halfcheetah:12x1", "cheetahs",
     "formation:path",
+    "safe-hopper:3x1", "safe-walker2d:2x3", "safe-walker2d:6x1", "safe-humanoid:9|8", "safe-humanoid:17x1",
+    "safe-swimmer:2x1", "safe-swimmer:8x1",
 )  # fmt: skip
 CHAINS = ("cheetahs", "formation")
 CHAIN_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

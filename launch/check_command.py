@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scalmarl.launch.config import WorldConfig
-from scalmarl.launch.errors import Exit
+from scalmarl.launch.errors import Exit, UsageProblem
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.sim_tools import ask
@@ -41,6 +41,7 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "dim"}
 @click.command()
 @click.argument("world", metavar="TASK_OR_MODULE")
 @world_options
+@click.option("--cost", help="none, or MODULE:FUNCTION, where the world itself tells no cost.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @guarded
 def check(world: str, as_json: bool, **choices: Any) -> None:
@@ -48,12 +49,15 @@ def check(world: str, as_json: bool, **choices: Any) -> None:
 
     \b
     scalmarl env check my_module:make
+    scalmarl env check my_module:make --cost none
     scalmarl env check my_module:make --world-arg size=8 --world-python ../old/bin/python
     scalmarl env check safe-ant:4x2
 
     Exit code 1 if a check fails.
     """
     chosen = {name: value for name, value in choices.items() if value is not None}
+    if "cost" in chosen and not is_foreign(world):
+        raise UsageProblem(f"{world} is one of our own tasks, which tell their costs", "leave --cost out")
     if is_foreign(world):
         config = WorldConfig(task=world, **chosen)
     else:

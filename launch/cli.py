@@ -10,21 +10,16 @@ import click
 
 from scalmarl import __version__
 from scalmarl.agents.algorithms import ALGORITHMS
-from scalmarl.launch import bench_command, compare_command, reading
-from scalmarl.launch.chaos_command import chaos
-from scalmarl.launch.claims.command import claims
+from scalmarl.launch import reading
+from scalmarl.launch.commands import Commands
 from scalmarl.launch.config import Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
-from scalmarl.launch.dash_command import Door, dash, require_web
-from scalmarl.launch.doctor import doctor_command
-from scalmarl.launch.env_command import env
+from scalmarl.launch.dash_command import Door, require_web
 from scalmarl.launch.errors import TimedOut, UsageProblem
 from scalmarl.launch.option_types import limits, several
-from scalmarl.launch.plan_command import plan
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
 from scalmarl.launch.standard_streams import hold_standard_streams
-from scalmarl.launch.verify_command import verify
 from scalmarl.launch.voice import shell_words
 from scalmarl.launch.world_door import world_options
 
@@ -35,7 +30,7 @@ run_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__)
 def main() -> None:
     """Decentralised safe multi-agent reinforcement learning: every agent is its own process.
@@ -78,7 +73,7 @@ _DEFAULTS = Config()
 @click.option("--on-loss", help="An agent that is down: wait for it, or mask (go on without it).  [default: wait]")
 @click.option("--order", help="Order of turns: colour, permutation or fixed.  [default: colour]")
 @click.option("--reward", help="local or team.  [default: the task's]")
-@click.option("--cost", help="local, team or legacy (the published rule).  [default: the task's]")
+@click.option("--cost", help="local, team, legacy (the published rule) or velocity.  [default: the task's]")
 @click.option(
     "--limit", callback=limits, help="Cost limit per episode: 5, or one per agent: 5,5,10.  [default: the task's]"
 )
@@ -195,12 +190,3 @@ def stop(run_path: Path | None, wait: bool) -> None:
 
 
 reading.add_to(main, run_option, json_option, guarded)
-main.add_command(bench_command.bench)
-main.add_command(chaos)
-main.add_command(compare_command.compare)
-main.add_command(claims)
-main.add_command(dash)
-main.add_command(doctor_command)
-main.add_command(env)
-main.add_command(plan)
-main.add_command(verify)

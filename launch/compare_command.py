@@ -16,7 +16,7 @@ from scalmarl.launch.comparison import Asked, Grid, build, read_grid, take_lock
 from scalmarl.launch.comparison_report import Report, require_scipy
 from scalmarl.launch.comparison_run import Outcome, Sweep
 from scalmarl.launch.errors import Exit, NoSuchRun, UsageProblem
-from scalmarl.launch.option_types import limits, seconds
+from scalmarl.launch.option_types import limits, seconds, words
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.starting import require_linux
 from scalmarl.launch.stop_requests import StopRequests
@@ -29,13 +29,9 @@ _FLAGS = {
 }  # fmt: skip
 
 
-def _words(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word.strip() for text in texts for word in text.split(",") if word.strip())
-
-
 def _numbers(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[int, ...]:
     try:
-        numbers = tuple(int(word) for word in _words(ctx, param, texts))
+        numbers = tuple(int(word) for word in words(ctx, param, texts))
     except ValueError:
         raise click.BadParameter(f"{','.join(texts)!r} is not a list like 0,1,2") from None
     if min(numbers, default=0) < 0:
@@ -54,14 +50,14 @@ def _steps(ctx: click.Context, param: click.Parameter, text: str | None) -> int 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--algo", "algorithms", multiple=True, callback=_words, help=f"Of: {', '.join(ALGORITHMS)}. [list]")
+@click.option("--algo", "algorithms", multiple=True, callback=words, help=f"Of: {', '.join(ALGORITHMS)}. [list]")
 @click.option("--kappa", "kappas", multiple=True, callback=_numbers, help="Radii, for algorithms that use one. [list]")
 @click.option("--seeds", multiple=True, callback=_numbers, help="Seeds.  [list; default: 0,1,2]")
 @click.option("--env-steps", callback=_steps, help="Environment steps of every run, e.g. 1e6; whole rounds.")
 @click.option("--task", help="NAME or NAME:PARTITION, see env list.")
 @click.option("--agents", type=int, help="Agents.  [default: the task's partition, else 8]")
 @click.option("--reward", help="local or team.  [default: the algorithm's or the task's]")
-@click.option("--cost", help="local, team or legacy.  [default: the task's]")
+@click.option("--cost", help="local, team, legacy or velocity.  [default: the task's]")
 @click.option("--limit", callback=limits, help="Cost limit per episode: one, or one per agent.")
 @click.option("--graph", help="task, path, ring, star, grid[:RxC], complete, or a file of edges.")
 @click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any parameter; repeatable.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -12,14 +11,17 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from scalmarl.launch.comparison import SCHEMA, Cell, Grid
-from scalmarl.launch.comparison_figure import Curves, draw
 from scalmarl.launch.comparison_run import duration_words, standing
-from scalmarl.launch.comparison_statistics import MEASURES, measure, over_seeds, window_rounds
 from scalmarl.launch.errors import MachineNotFit, UserProblem
+from scalmarl.launch.figures_data import find_figures
+from scalmarl.launch.figures_draw import drawn
+from scalmarl.launch.figures_runs import Gathered, read_run
+from scalmarl.launch.figures_style import written
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import read_plan
+from scalmarl.launch.run_statistics import MEASURES, measure, over_seeds, window_rounds
 from scalmarl.launch.summary import bytes_text
-from scalmarl.launch.versions import processor
+from scalmarl.launch.versions import hardware
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.task import TaskSpec
@@ -31,13 +33,15 @@ HEADINGS = {
 WITHOUT_INTERVAL = ("bytes_agent_round", "wall_s")
 """The document has theirs as well."""
 
-PICTURE = "![Return and cost against environment steps: mean and range over seeds](report.png)"
+PICTURE = "![Return and cost against environment steps: interquartile mean over seeds](report.png)"
+PICTURE_IN = 10.0
+"""How wide it is, inches."""
 
 
-def require_scipy() -> None:
+def require_scipy(command: str = "compare") -> None:
     """Raise ``MachineNotFit`` before hours are spent on runs that could not be reported."""
     if find_spec("scipy") is None:
-        raise MachineNotFit("compare needs scipy for its statistics", "pip install 'scalmarl[plot]'")
+        raise MachineNotFit(f"{command} needs scipy for its statistics", "pip install 'scalmarl[plot]'")
 
 
 class Report:
@@ -145,10 +149,13 @@ class Report:
         if found["iqm"] is None:
             return ("-",)
         if name in WITHOUT_INTERVAL:
-            return (_figure(name, found["iqm"]),)
+            return (measure_words(name, found["iqm"]),)
         if found["low"] is None:
-            return (_figure(name, found["iqm"]), "[-]")
-        return (_figure(name, found["iqm"]), f"[{_figure(name, found['low'])}, {_figure(name, found['high'])}]")
+            return (measure_words(name, found["iqm"]), "[-]")
+        return (
+            measure_words(name, found["iqm"]),
+            f"[{measure_words(name, found['low'])}, {measure_words(name, found['high'])}]",
+        )
 
     def markdown(self, picture: bool) -> str:
         """``report.md``."""
@@ -159,7 +166,12 @@ class Report:
             for group in self.groups
         ]  # fmt: skip
         runs = [
-            [f"`{row['cell']}`", row["state"], f"{row['rounds']}", *(_figure(name, row[name]) for name in HEADINGS)]
+            [
+                f"`{row['cell']}`",
+                row["state"],
+                f"{row['rounds']}",
+                *(measure_words(name, row[name]) for name in HEADINGS),
+            ]
             for row in self.rows
         ]
         parts = [
@@ -202,24 +214,29 @@ class Report:
     def write(self) -> list[str]:
         """``report.md``, ``report.json`` and ``report.png``; returns what to say about it. Raises ``OSError``."""
         path = self._grid.path
-        curves = [
-            Curves(f"{group['algorithm']}, kappa {group['kappa']}", self._lines_of(group)) for group in self.groups
-        ]
-        curves = [curve for curve in curves if curve.runs]
-        made = bool(curves) and draw(path / "report.png", curves, self._grid.env_steps, self.limits(), self._subject())
+        able = find_spec("matplotlib") is not None
+        picture = self._picture() if able else None
+        made = picture is not None
+        if picture is not None:
+            write_durably(path / "report.png", picture)
         write_durably(path / "report.md", self.markdown(made).encode())
         write_durably(path / "report.json", json.dumps(self.document(), indent=1).encode())
         names = ["report.md", "report.json", *(["report.png"] if made else [])]
         said = [f"written: {', '.join(str(path / name) for name in names)}"]
-        if curves and not made:
+        if self.finished() and not able:
             said.append("no picture: matplotlib is not installed; pip install 'scalmarl[plot]'")
         return said
 
-    def _lines_of(self, group: dict[str, Any]) -> list[list[dict[str, Any]]]:
-        return [
-            lines for cell, lines in self._lines.items()
-            if (cell.algorithm, cell.sight) == (group["algorithm"], group["kappa"]) and lines
-        ]  # fmt: skip
+    def _picture(self) -> bytes | None:
+        """The learning curves of the finished runs; ``None`` where no episode has ended in them."""
+        finished = {row["cell"] for row in self.rows if row["state"] == "finished"}
+        runs = [read_run(self._grid.run(cell).path) for cell in self._grid.cells() if cell.name in finished]
+        found, _ = find_figures(Gathered(runs).worlds(), self._window, ("curves",))
+        for one in found:
+            with drawn(one, PICTURE_IN) as figure:
+                command = shell_words("scalmarl", "compare", self._grid.path, "--report-only")
+                return written(figure, "png", self.title(), self._subject(), command)
+        return None
 
 
 def _seeds(group: dict[str, Any]) -> str:
@@ -227,7 +244,8 @@ def _seeds(group: dict[str, Any]) -> str:
     return str(done) if done == group["asked"] else f"{done} of {group['asked']}"
 
 
-def _figure(name: str, value: float | None) -> str:
+def measure_words(name: str, value: float | None) -> str:
+    """A figure of ``MEASURES`` as a table has it; the share of violations in per cent."""
     if value is None:
         return "-"
     if name == "violation_rate":
@@ -242,8 +260,3 @@ def _figure(name: str, value: float | None) -> str:
 def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def hardware() -> str:
-    """Processor and number of cores of this machine."""
-    return f"{os.cpu_count()} cores, {processor()}"

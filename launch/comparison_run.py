@@ -17,11 +17,11 @@ from typing import Literal
 
 from scalmarl.coordinator.commit_log import log_path, read_commits
 from scalmarl.launch.comparison import Cell, Grid
-from scalmarl.launch.comparison_statistics import measure
 from scalmarl.launch.entry import ONE_THREAD
 from scalmarl.launch.errors import UserProblem
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import read_plan
+from scalmarl.launch.run_statistics import measure
 from scalmarl.launch.stop_requests import StopRequests
 from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.lifeline import end_with

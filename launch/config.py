@@ -78,8 +78,8 @@ class WorldConfig(Section):
     )
     cost: str | None = Field(
         None,
-        description="local (own), team (the team's to everybody) or legacy (as published); of a world of your own also "
-        "none, or MODULE:FUNCTION; default: the task's",
+        description="local (own), team (the team's to everybody), legacy (as published) or velocity; of your own world "
+        "also none, or MODULE:FUNCTION; default: the task's",
     )
     limit: float | list[float | list[float]] | None = Field(
         None, description="cost limit per episode: one, or one per agent; default: the task's"

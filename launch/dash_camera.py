@@ -11,15 +11,14 @@ import threading
 import time
 from typing import IO, Any
 
-from scalmarl.launch.env_command import GRAPHICS
 from scalmarl.launch.errors import MachineNotFit
 from scalmarl.launch.run_directory import RunDirectory
-from scalmarl.launch.sim_tools import command_of, environment_of_world
+from scalmarl.launch.sim_tools import GRAPHICS_CURE, command_of, environment_of_world, graphics_to_try
 from scalmarl.protocol.plan import Plan
 
 FIRST_WITHIN_S = 60.0
 ANSWER_WITHIN_S = 20.0
-_CURE = "install the extra 'plot' and Mesa's EGL or OSMesa (apt install libegl1 libgl1-mesa-dri libopengl0)"
+_CURE = f"{GRAPHICS_CURE}; and the extra 'plot'"
 
 
 class Camera:
@@ -45,9 +44,8 @@ class Camera:
 
     def _begin(self, round: int) -> bytes:
         """The first picture, by the first graphics library that works."""
-        named = os.environ.get("MUJOCO_GL")
         said = ""
-        for graphics in (named,) if named else GRAPHICS:
+        for graphics in graphics_to_try():
             with tempfile.TemporaryFile() as words:
                 self._start(graphics, words)
                 try:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scalmarl.launch.run_directory import RunDirectory
-from scalmarl.launch.summary import LAST_ROUNDS, agents_table, anchors, bytes_text, each_cost, mean_of
+from scalmarl.launch.summary import LAST_ROUNDS, agents_table, anchors, run_figures
 from scalmarl.launch.voice import Patient, shell_words
 from scalmarl.protocol.plan import Plan
 
@@ -120,32 +120,10 @@ class Foreground(Display):
     def _figures(self) -> dict[str, str]:
         if not self._lines:
             return {"round": f"{self._snapshot.get('round', 0)}/{self._plan.rounds}"}
-        line, recent = self._lines[-1], list(self._lines)
-        done = line["round"] + 1
-        elapsed = time.monotonic() - self._began
-        rounds_here = done - self._resumed_at
-        left = (self._plan.rounds - done) * elapsed / max(rounds_here, 1)
-        steps_s = self._plan.samples * len(recent) / max(sum(x["wall_s"] for x in recent), 1e-9)
-        ended, far = mean_of(recent, "return_team"), mean_of(recent, "distance_rate")
-        worst = max(
-            (cost - limit, cost, limit, agent)
-            for agent, (costs, limits) in enumerate(zip(line["cost_estimate_agent"], line["cost_limit"]))
-            for cost, limit in zip(each_cost(costs), each_cost(limits))
-        )
-        multipliers = [x for row in line["lambda_agent"] for x in each_cost(row)]
-        return {
-            "round": f"{done}/{self._plan.rounds}",
-            "env steps": f"{line['env_steps']:,}",
-            "steps/s": f"{steps_s:,.0f}",
-            "return": f"{mean_of(recent, 'return_rate') or 0.0:,.0f}"
-            + ("" if ended is None else f" (whole episodes {ended:,.0f})"),
-            **({} if far is None else {"distance": f"{far:.1f} m"}),
-            "worst cost": f"{worst[1]:.0f} of {worst[2]:g} (agent {worst[3]})",
-            "multiplier": f"{min(multipliers):.2f} to {max(multipliers):.2f}",
-            "bytes/agent": f"{bytes_text(min(line['bytes_agent']))} to {bytes_text(max(line['bytes_agent']))}",
-            "restarts": str(sum(process["restarts"] for process in self._snapshot.get("processes", []))),
-            "left": _clock(left),
-        }
+        rounds_here = self._lines[-1]["round"] + 1 - self._resumed_at
+        round_s = (time.monotonic() - self._began) / max(rounds_here, 1)
+        restarts = sum(process["restarts"] for process in self._snapshot.get("processes", []))
+        return {**run_figures(self._plan, list(self._lines), round_s), "restarts": str(restarts)}
 
     def _text(self) -> str:
         waits = self._waits()
@@ -172,8 +150,3 @@ class Foreground(Display):
         names = ", ".join(f"{process['name']} ({process['state']})" for process in away)
         waiting = [f"{p['name']} waits for {p['waits_for']}" for p in processes if p["waits_for"] and p not in away]
         return f"{names} away; " + "; ".join(waiting[:2])
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"

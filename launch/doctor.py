@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -16,6 +17,8 @@ import psutil
 
 from scalmarl.launch.errors import Exit
 from scalmarl.launch.planning import AGENT_BYTES, BASE_BYTES
+from scalmarl.launch.report_problem import guarded
+from scalmarl.launch.run_directory import SCHEMA
 
 LEAST_DISK = 1 << 30
 FILES_PER_PROCESS = 64
@@ -131,10 +134,15 @@ CHECKS: tuple[Check, ...] = (
 
 @click.command("doctor")
 @click.option("--agents", type=click.IntRange(1), default=8, show_default=True, help="For how many agents.")
-def doctor_command(agents: int) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@guarded
+def doctor_command(agents: int, as_json: bool) -> None:
     """Does this machine fit, and how to mend what does not."""
     findings = [finding for check in CHECKS for finding in check(agents)]
-    for finding in findings:
+    if as_json:
+        fit = all(finding.verdict != "fail" for finding in findings)
+        click.echo(json.dumps({"schema": SCHEMA, "fit": fit, "findings": [asdict(finding) for finding in findings]}))
+    for finding in findings if not as_json else ():
         cure = f"  -> {finding.cure}" if finding.verdict != "ok" and finding.cure else ""
         click.echo(f"{finding.verdict:<5}{finding.what}{cure}")
     if any(finding.verdict == "fail" for finding in findings):

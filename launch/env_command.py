@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from scalmarl.launch.config import SEEDS, WorldConfig
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem, UserProblem
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
-from scalmarl.launch.sim_tools import ask, last_words, run_tool
+from scalmarl.launch.sim_tools import GRAPHICS_CURE, ask, graphics_to_try, last_words, run_tool
 from scalmarl.launch.summary import each_cost
 from scalmarl.launch.voice import console
 from scalmarl.launch.world_door import describe_foreign, world_options
@@ -30,8 +29,6 @@ from scalmarl.sim_server.tasks import FAMILIES, describe, is_foreign
 
 POLICIES = ("zero", "random")
 MOST_EPISODES = 4096
-GRAPHICS = ("egl", "osmesa", "glfw")
-"""Tried in this order, unless MUJOCO_GL names one."""
 PICTURE_WITHIN_S = 60.0
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
@@ -54,7 +51,7 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--coupling", type=float, help="Stiffness of the tendons between robots, N/m."),
         click.option("--physics", default="fast", show_default=True, help="fast, or parity (published integrator)."),
-        click.option("--cost", help="local, team or legacy.  [default: the task's]"),
+        click.option("--cost", help="local, team, legacy or velocity.  [default: the task's]"),
         click.option("--reward", help="local or team.  [default: the task's]"),
         click.option("--agents", type=int, help="Number of agents, where the partition does not say it."),
         click.argument("task"),
@@ -183,7 +180,7 @@ def list_command(as_json: bool) -> None:
             )  # fmt: skip
         out.print(table)
         out.print()
-    out.print("safe-manyant takes any AxS, A agents of S segments each.")
+    out.print("safe-manyant and safe-swimmer take any AxS, A agents of S segments or joints each.")
     out.print("The first mode is the default. All of a task: scalmarl env show TASK")
 
 
@@ -294,7 +291,7 @@ def _picture_of(spec: TaskSpec) -> str:
     """Draw it where nobody said anything about it, if that can be done and costs nobody a file; what came of it."""
     if spec.maker:
         return "none, a world from outside draws itself"
-    path = Path(f"{spec.name}-{spec.partition or spec.agents}.png")
+    path = Path(f"{spec.name}-{(spec.partition or str(spec.agents)).replace('|', '-')}.png")
     if path.exists():
         return f"none, {path} is there already; --picture PATH draws one"
     try:
@@ -307,9 +304,8 @@ def _picture_of(spec: TaskSpec) -> str:
 def _draw(spec: TaskSpec) -> bytes:
     """A PNG, by a process of its own, with the first graphics library that works. Raises ``MachineNotFit``."""
     about = json.dumps(spec.to_data()).encode()
-    named = os.environ.get("MUJOCO_GL")
     last = ""
-    for graphics in (named,) if named else GRAPHICS:
+    for graphics in graphics_to_try():
         try:
             done = run_tool("picture", (), about, graphics=graphics, within_s=PICTURE_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -319,7 +315,7 @@ def _draw(spec: TaskSpec) -> bytes:
             return done.stdout
         last = last_words(done)
     raise MachineNotFit(
-        f"no graphics library works here (the last said: {last})", "install the extra 'plot' and Mesa's EGL or OSMesa"
+        f"no graphics library works here (the last said: {last})", f"{GRAPHICS_CURE}; and the extra 'plot'"
     )
 
 

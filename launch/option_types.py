@@ -8,6 +8,7 @@ import click
 
 _TIME = r"(\d+(?:\.\d+)?)\s*(h|min|ms|us|m|s)"
 _UNITS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+_PER_INCH = {"in": 1.0, "cm": 2.54, "mm": 25.4}
 
 
 def limits(ctx: click.Context, param: click.Parameter, text: str | None) -> float | list[float] | None:
@@ -24,6 +25,22 @@ def limits(ctx: click.Context, param: click.Parameter, text: str | None) -> floa
 def several(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> list[str] | None:
     """All texts of a repeatable option; ``None`` where it was not given."""
     return list(texts) or None
+
+
+def words(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a list: repeated options, or separated by commas."""
+    return tuple(word.strip() for text in texts for word in text.split(",") if word.strip())
+
+
+def inches(ctx: click.Context, param: click.Parameter, text: str) -> float:
+    """``3.4``, ``3.4in``, ``8.6cm``, ``86mm``."""
+    pieces = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(in|cm|mm|)", text.strip())
+    if not pieces:
+        raise click.BadParameter(f"{text!r} is not a length like 3.4in, 8.6cm or 86mm")
+    found = float(pieces[1]) / _PER_INCH[pieces[2] or "in"]
+    if not 2.0 <= found <= 20.0:
+        raise click.BadParameter(f"{text!r} is not between 2 and 20 inches")
+    return found
 
 
 def seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:

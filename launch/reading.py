@@ -14,19 +14,16 @@ from typing import Any
 import click
 from rich.table import Table
 
-from scalmarl.coordinator.commit_log import log_path, read_commits
-from scalmarl.launch.absence import last_file
+from scalmarl.launch.committed import committed
 from scalmarl.launch.control_socket import ask
-from scalmarl.launch.errors import NoSuchRun, TrainingFailed, UsageProblem
+from scalmarl.launch.errors import NoSuchRun, UsageProblem
 from scalmarl.launch.records import read_lines
-from scalmarl.launch.resuming import check_log
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory, find, read_plan
 from scalmarl.launch.story import words
-from scalmarl.launch.voice import console, shell_words
+from scalmarl.launch.voice import console
 from scalmarl.launch.watched import lives
-from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.keys import COORDINATOR, SIM, process_id, process_name
-from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
+from scalmarl.protocol.round_files import process_directory
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _FOLLOW_EVERY_S = 0.2
@@ -40,7 +37,7 @@ def add_to(main: click.Group, run_option: Decorator, json_option: Decorator, gua
         click.argument("process")(
             click.option("-f", "--follow", is_flag=True, help="Go on as the log grows; ends with the run.")(
                 click.option("--previous", is_flag=True, help="The log of the life before the last start.")(
-                    run_option(guarded(logs))
+                    run_option(json_option(guarded(logs)))
                 )
             )
         )
@@ -85,8 +82,10 @@ def current_state(run: RunDirectory) -> dict[str, Any]:
     return state
 
 
-def logs(process: str, run_path: Path | None, follow: bool, previous: bool) -> None:
+def logs(process: str, run_path: Path | None, follow: bool, previous: bool, as_json: bool) -> None:
     """The log of a process: agent number, sim or coordinator."""
+    if follow and as_json:
+        raise UsageProblem("--json is one document, --follow has no end", "leave one out")
     run = find(run_path)
     plan = read_plan(run)
     try:
@@ -104,6 +103,10 @@ def logs(process: str, run_path: Path | None, follow: bool, previous: bool) -> N
     if not numbers:
         raise UsageProblem(f"{process_name(number)} has written no log yet", "try again in a moment")
     life = numbers[-2 if previous else -1]
+    if as_json:
+        lines = _log(directory, life).read_text(errors="replace").splitlines()
+        click.echo(json.dumps({"schema": SCHEMA, "process": process_name(number), "life": life, "lines": lines}))
+        return
     for text in _follow(run, directory, life) if follow else [_log(directory, life).read_text(errors="replace")]:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -213,50 +216,10 @@ def digest(run_path: Path | None, as_json: bool) -> None:
 
 def digests(run: RunDirectory) -> dict[str, Any]:
     """The document of ``scalmarl digest --json``, read from the files themselves and checked against the commit log."""
-    for _ in range(20):
-        try:
-            return _digests_once(run)
-        except FileNotFoundError:
-            # A commit moved the files on while they were read.
-            time.sleep(0.05)
-    raise TrainingFailed(f"{run.path} lacks the file of a committed round", _go_back(run))
-
-
-def _go_back(run: RunDirectory) -> str:
-    back = shell_words("scalmarl", "resume", run.path, "--from-round", "R")
-    return f"put back a copy, or go back to an archived round: {back}"
-
-
-def _digests_once(run: RunDirectory) -> dict[str, Any]:
-    from scalmarl.coordinator.body import read_commit_record
-
-    plan = read_plan(run)
-    try:
-        commits = read_commits(log_path(run.path))[0]
-        check_log(run, plan, len(commits))
-        rounds = commits[-1][0] if commits else 0
-        agents: dict[str, str] = {}
-        for agent in range(plan.agents):
-            # An absent agent has what it had when it left.
-            at = last_file(process_directory(run.path, agent)) if agent in plan.absent else rounds
-            if at is None:
-                raise FileNotFoundError
-            committed = read_commit_record(commits[at - 1][1]) if at else {}
-            content = read_round_file(_round_file(run, agent, at), plan, agent, at)
-            value = hashlib.sha256(content).digest()
-            if committed.get(agent, value) != value:
-                raise DamagedFile(f"{process_name(agent)}: the file of round {at} is not the committed one")
-            agents[str(agent)] = value.hex()
-    except DamagedFile as damage:
-        raise TrainingFailed(str(damage).partition(";")[0], _go_back(run)) from None
+    found = committed(run)
+    agents = {str(agent): hashlib.sha256(content).hexdigest() for agent, content in found.contents.items()}
     whole = hashlib.sha256("".join(agents[agent] for agent in sorted(agents, key=int)).encode()).hexdigest()
-    return {"schema": SCHEMA, "rounds": rounds, "agents": agents, "run": whole}
-
-
-def _round_file(run: RunDirectory, agent: int, round: int) -> Path:
-    directory = process_directory(run.path, agent)
-    path = round_path(directory, round)
-    return path if path.exists() else round_path(directory / "archive", round)
+    return {"schema": SCHEMA, "rounds": found.round, "agents": agents, "run": whole}
 
 
 def events(run_path: Path | None, as_json: bool) -> None:

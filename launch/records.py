@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scalmarl.launch.errors import TrainingFailed
+from scalmarl.launch.event_file import EventFile, can_write
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.files import append_durably, write_durably
 from scalmarl.protocol.keys import COORDINATOR, SIM
@@ -17,6 +18,7 @@ from scalmarl.protocol.ledger import COLUMNS
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import process_directory, row_path
 
+_BLOCK = 65536
 _WIRE = 2 + COLUMNS.index("wire_bytes")
 
 
@@ -70,6 +72,26 @@ def _line(path: Path, number: int, text: bytes) -> dict[str, Any]:
     return line
 
 
+def last_lines(path: Path, count: int) -> list[dict[str, Any]]:
+    """The last ``count`` whole lines, without reading what stands before them. Raises ``TrainingFailed``."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        size, want = file.seek(0, os.SEEK_END), _BLOCK
+        while True:
+            start = max(size - want, 0)
+            file.seek(start)
+            # Of a block that begins inside the file, the first line may be half a one.
+            lines = file.read(size - start).split(b"\n")[int(start > 0) : -1]
+            if start == 0 or len(lines) >= count:
+                break
+            want *= 2
+    try:
+        return [json.loads(line) for line in lines[-count:]]
+    except ValueError:
+        raise TrainingFailed(f"{path} is damaged", "'scalmarl events' or 'scalmarl resume' names the line") from None
+
+
 def next_round(path: Path) -> int:
     """The round after the last one that a file of records tells of."""
     lines = read_lines(path)
@@ -95,6 +117,8 @@ class RoundRecords:
                 # The launcher before died between its lines and this.
                 row.unlink()
         self._clock = time.monotonic()
+        self._event_file: EventFile | None = None
+        self._tells_tensorboard = can_write()
 
     def catch_up(self, committed: int) -> list[dict[str, Any]]:
         """Record every committed round that is not recorded yet; returns the new lines of metrics."""
@@ -125,7 +149,22 @@ class RoundRecords:
                 append_durably(path, json.dumps(document).encode() + b"\n")
         for process in rows:
             row_path(process_directory(self._run.path, process), round).unlink(missing_ok=True)
+        self._tell_tensorboard(line)
         return line
+
+    def _tell_tensorboard(self, line: dict[str, Any]) -> None:
+        if not self._tells_tensorboard:
+            return
+        try:
+            if self._event_file is None or not self._event_file.is_there():
+                self._event_file = EventFile(self._run.tensorboard)
+                self._event_file.catch_up(read_lines(self._run.metrics))
+            else:
+                self._event_file.add(line)
+        except Exception as problem:
+            # It repeats what is written already: whatever is wrong with it, the run goes on.
+            self._tells_tensorboard = False
+            note_event(self._run, "no event file", reason=f"{type(problem).__name__}: {problem}")
 
     def _read(self, process: int, round: int) -> dict[str, Any]:
         row: dict[str, Any] = json.loads(row_path(process_directory(self._run.path, process), round).read_bytes())
@@ -172,7 +211,11 @@ def metrics_line(
     }
 
 
-AGENT_FIGURES = ("explained_variance", "clip_fraction", "policy_std", "policy_entropy", "epochs")
+AGENT_FIGURES = (
+    "explained_variance", "clip_fraction", "policy_std", "policy_entropy", "epochs", "reward_gain", "rejected_kl",
+    "kept", "certain_gain", "accepted", "allowance",
+)  # fmt: skip
+"""What every agent tells of its round beside the figures that carry ``_agent`` in their names."""
 
 
 def forget_after(run: RunDirectory, plan: Plan, rounds: int) -> None:

@@ -137,7 +137,7 @@ def archived_rounds(run: RunDirectory, plan: Plan) -> list[int]:
         round
         for round in sorted(int(path.stem) for path in archive.glob("*.round"))
         if round <= len(rounds)
-        and all(_file_of(run, rounds, process, round) is not None for process in (*range(plan.agents), SIM))
+        and all(file_of(run, rounds, process, round) is not None for process in (*range(plan.agents), SIM))
     ]
 
 
@@ -161,7 +161,7 @@ def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
     rounds = took_part(run)
     contents = {}
     for process in everybody:
-        found = _file_of(run, rounds, process, round)
+        found = file_of(run, rounds, process, round)
         assert found is not None  # the round is one of ``archived_rounds``
         at, path = found
         try:
@@ -184,7 +184,7 @@ def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
     note_event(run, "back to round", rounds=round)
 
 
-def _file_of(run: RunDirectory, rounds: Sequence[Collection[int]], process: int, round: int) -> tuple[int, Path] | None:
+def file_of(run: RunDirectory, rounds: Sequence[Collection[int]], process: int, round: int) -> tuple[int, Path] | None:
     """What a process had at the start of a round, if it is still there: its file of that round, or, if it was absent
     before, the one with which it had left or a copy of it."""
     directory = process_directory(run.path, process)

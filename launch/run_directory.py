@@ -35,6 +35,7 @@ class RunDirectory:
         self.traffic = path / "traffic.jsonl"
         self.events = path / "events.jsonl"
         self.log = path / "launcher.log"
+        self.tensorboard = path / "tb"
 
     def read_state(self) -> dict[str, Any]:
         """``run.json``; a run that says running but holds no lock reads ``failed``. Raises ``NoSuchRun``."""
@@ -116,7 +117,7 @@ def create(path: Path | None, label: str) -> RunDirectory:
         if not named.exists():
             with contextlib.suppress(FileExistsError):
                 _make(named)
-                _point_latest(named)
+                point_latest(named)
                 return RunDirectory(named)
     raise UsageProblem(f"too many runs were started in the second {stamp}", "name one with --run DIR")
 
@@ -133,7 +134,8 @@ def _make(path: Path) -> None:
         ) from None
 
 
-def _point_latest(named: Path) -> None:
+def point_latest(named: Path) -> None:
+    """Let the link ``latest`` beside a run name it."""
     link = named.parent / "latest"
     beside = named.parent / f".latest.{os.getpid()}"
     beside.symlink_to(named.name)
@@ -152,6 +154,11 @@ def find(path: Path | None) -> RunDirectory:
             f"{len(live)} runs are live: {', '.join(str(run.path) for run in live)}", "say which with --run DIR"
         )
     latest = RUNS / "latest"
+    if latest.is_symlink() and not latest.exists():
+        raise NoSuchRun(
+            f"{latest} points to {os.readlink(latest)}, which is not there",
+            "name a run with --run DIR; see: scalmarl runs list",
+        )
     if not latest.exists() or not latest.is_symlink():
         raise NoSuchRun("there is no run in runs/", "start one with 'scalmarl launch', or name one with --run DIR")
     return RunDirectory(RUNS / os.readlink(latest))

@@ -19,6 +19,15 @@ from scalmarl.protocol.lifeline import LAUNCHER_VARIABLE
 Folder = Literal["sim_server", "launch"]
 WORLD_NEEDS = "numpy pyzmq msgpack"
 """What another interpreter must have, besides the world itself."""
+GRAPHICS = ("egl", "osmesa", "glfw")
+"""Tried in this order, unless MUJOCO_GL names one."""
+GRAPHICS_CURE = "install Mesa's EGL or OSMesa: apt-get install libegl1 libgl1-mesa-dri libopengl0, or libosmesa6"
+
+
+def graphics_to_try() -> tuple[str, ...]:
+    """MuJoCo's graphics libraries, as MUJOCO_GL names them."""
+    named = os.environ.get("MUJOCO_GL")
+    return (named,) if named else GRAPHICS
 
 
 def command_of(module: str, python: str | None = None) -> list[str]:
@@ -81,5 +90,10 @@ def run_tool(
 
 def last_words(done: subprocess.CompletedProcess[bytes]) -> str:
     """The last line that a tool complained with."""
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"no word why, exit code {done.returncode}"
+    return last_words_of(done.stderr, done.returncode)
+
+
+def last_words_of(stderr: bytes, code: int | None) -> str:
+    """The last line of what a tool complained with before it ended with a code (``None``: it has not)."""
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"no word why, exit code {code}"

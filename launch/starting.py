@@ -15,6 +15,7 @@ import click
 
 from scalmarl.launch.dash_command import Door
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed
+from scalmarl.launch.event_file import EXTRA, can_write
 from scalmarl.launch.planning import Planned, write_plan
 from scalmarl.launch.run_directory import RunDirectory, create
 from scalmarl.launch.summary import banner
@@ -44,10 +45,13 @@ def begin(planned: Planned, path: Path | None, detach: bool, page: Door | None =
         release_stop_signals()
         raise
     links = planned.config.processes.links
-    Patient(stderr=True).print(banner(run, plan, graph_words(planned), planned.config.run.algo, links))
+    err = Patient(stderr=True)
+    err.print(banner(run, plan, graph_words(planned), planned.config.run.algo, links))
+    if not can_write():
+        err.print(f"no TensorBoard files: the extra {EXTRA!r} is not installed", soft_wrap=True)
     if page is not None:
         page.open_beside(run)
-        Patient(stderr=True).print(page.after_words(run), soft_wrap=True)
+        err.print(page.after_words(run), soft_wrap=True)
     hand_over(run, lock, detach)
 
 
@@ -60,7 +64,7 @@ def graph_words(planned: Planned) -> str:
 
 def task_slug(task: TaskSpec) -> str:
     """``manyant8x1``, ``cheetahs8``: a task in a directory's name."""
-    return task.name.removeprefix("safe-") + (task.partition or str(task.agents))
+    return task.name.removeprefix("safe-") + (task.partition or str(task.agents)).replace("|", "-")
 
 
 def first_state(rounds: int, config_hash: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ WORDS = {
     "finished": "{rounds} rounds committed",
     "failed": "{reason}; {rounds} rounds committed",
     "back to round": "{rounds}, from the archive",
+    "no event file": "TensorBoard's file is not written: {reason}",
     "records lost": "of rounds {first} to {last}",
 }
 

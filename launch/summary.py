@@ -88,6 +88,36 @@ def mean_of(lines: list[dict[str, Any]], name: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def run_figures(plan: Plan, recent: list[dict[str, Any]], round_s: float) -> dict[str, str]:
+    """How a run stands, by its recent lines of metrics; a round is expected to take ``round_s``. Name -> words."""
+    line = recent[-1]
+    done = line["round"] + 1
+    steps_s = plan.samples * len(recent) / max(sum(x["wall_s"] for x in recent), 1e-9)
+    ended, far = mean_of(recent, "return_team"), mean_of(recent, "distance_rate")
+    worst = max(
+        (
+            (cost - limit, f"{cost:.0f} of {limit:g} (agent {agent})")
+            for agent, (costs, limits) in enumerate(zip(line["cost_estimate_agent"], line["cost_limit"]))
+            for cost, limit in zip(each_cost(costs), each_cost(limits))
+        ),
+        default=None,
+    )
+    multipliers = [x for row in line["lambda_agent"] for x in each_cost(row)]
+    minutes, seconds = divmod(int(max(plan.rounds - done, 0) * round_s), 60)
+    return {
+        "round": f"{done}/{plan.rounds}",
+        "env steps": f"{line['env_steps']:,}",
+        "steps/s": f"{steps_s:,.0f}",
+        "return": f"{mean_of(recent, 'return_rate') or 0.0:,.0f}"
+        + ("" if ended is None else f" (whole episodes {ended:,.0f})"),
+        **({} if far is None else {"distance": f"{far:.1f} m"}),
+        **({} if worst is None else {"worst cost": worst[1]}),
+        **({"multiplier": f"{min(multipliers):.2f} to {max(multipliers):.2f}"} if multipliers else {}),
+        "bytes/agent": f"{bytes_text(min(line['bytes_agent']))} to {bytes_text(max(line['bytes_agent']))}",
+        "left": f"{minutes}:{seconds:02d}",
+    }
+
+
 def anchors(run: RunDirectory, plan: Plan) -> Table:
     """Return, cost and distance of the last rounds, beside the first round and standing still.
 

@@ -29,7 +29,7 @@ from scalmarl.launch.requests import answer
 from scalmarl.launch.restart_policy import Death, RestartPolicy
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
 from scalmarl.launch.stop_requests import StopRequests
-from scalmarl.launch.versions import versions
+from scalmarl.launch.versions import commit, hardware, versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.launch.watched import Watched
 from scalmarl.protocol.errors import DamagedFile
@@ -329,5 +329,7 @@ class Supervisor:
             host=platform.node(),
             config_hash=self.plan.config_hash,
             versions=versions(),
+            commit=commit(),
+            hardware=hardware(),
         )
         self.run_directory.write_state(snapshot)

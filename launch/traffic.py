@@ -126,11 +126,11 @@ def _neighbourhood(plan: Plan, agent: int, rounds: Counter[tuple[int, ...]], fir
         "sent_bytes": sent,
         "received_bytes": received,
         "per_round_bytes": sent / max(sum(rounds.values()), 1),
-        "predicted_bytes": _predicted_bytes(plan, agent, rounds),
+        "predicted_bytes": predicted_bytes(plan, agent, rounds),
     }
 
 
-def _predicted_bytes(plan: Plan, agent: int, rounds: Counter[tuple[int, ...]]) -> float:
+def predicted_bytes(plan: Plan, agent: int, rounds: Counter[tuple[int, ...]]) -> float:
     """Of a round, by the formula; a mean where agents were absent in some rounds."""
     of_round = {
         absent: sum(count.wire_bytes for count in predicted(replace(plan, absent=absent), agent).values())

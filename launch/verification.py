@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scalmarl.launch.absence import regroup, took_part
+from scalmarl.launch.absence import Digests, regroup, took_part
 from scalmarl.launch.config import resolve, to_toml
 from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.planning import check_sockets
@@ -29,8 +29,6 @@ from scalmarl.protocol.keys import process_name
 LOOK_EVERY_S = 0.1
 ASK_AGAIN_S = 0.5
 END_WITHIN_S = 20.0
-Digests = dict[int, bytes]
-"""process -> SHA-256 of its file."""
 
 
 @dataclass(frozen=True)

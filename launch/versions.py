@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("scalmarl", "torch", "numpy", "mujoco", "pyzmq")
+GIT_WITHIN_S = 5.0
 
 
 def versions() -> dict[str, str]:
@@ -28,6 +32,36 @@ def changed_versions(state: dict[str, Any]) -> str:
     return ", ".join(f"{name} {before[name]} -> {now[name]}" for name in changed)
 
 
+@functools.cache
+def commit() -> str:
+    """The git commit of this code, ``-dirty`` behind it where files differ; '' where it is not in a work tree of its
+    own, as after an ordinary install."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return ""
+    words = [
+        "git",
+        "--no-optional-locks",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=GIT_WITHIN_S, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def hardware() -> str:
+    """Processor and number of cores of this machine."""
+    return f"{os.cpu_count()} cores, {processor()}"
+
+
+@functools.cache
 def processor() -> str:
     """The processor's name, as the kernel tells it, or its architecture."""
     try:

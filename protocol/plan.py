@@ -105,7 +105,7 @@ class Plan:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Plan:
-        """The inverse of ``to_data``."""
+        """The inverse of ``to_data``. A plan from before agents could be absent has none."""
         tuples = {
             "neighbours": tuple(tuple(row) for row in data["neighbours"]),
             "colours": tuple(data["colours"]),

@@ -52,8 +52,10 @@ class AntScene(FreeRootScene):
             self._places: Array = batch.bind("xpos")
 
     def marks(self, copies: slice) -> Array:
-        """x and y of the root: of its state, or (``parity``) of the body, which lags one force evaluation behind."""
-        place: Array = self._places[copies, self._root, 0:2] if self.persistent else self._qpos[copies, 0:2]
+        """x of the root, where speed costs y too: of its state, or (``parity``) of the body, which lags one force
+        evaluation behind."""
+        axes = 2 if self.limits_speed else 1
+        place: Array = self._places[copies, self._root, :axes] if self.persistent else self._qpos[copies, :axes]
         return place.copy()
 
     def score(self, copies: slice, efforts: Array, moved: Array) -> Outcome:

@@ -22,7 +22,7 @@ from scalmarl.protocol.keys import SIM
 from scalmarl.protocol.lifeline import die_with_launcher
 from scalmarl.protocol.round_files import process_directory, read_round_file, round_path
 from scalmarl.protocol.shell import read_plan
-from scalmarl.sim_server.picture import camera_on, prepare
+from scalmarl.sim_server.view import View
 from scalmarl.sim_server.world import make_scene
 
 WIDTH, HEIGHT, QUALITY = 640, 360, 80
@@ -39,8 +39,7 @@ class Camera:
         self._plan = plan = read_plan(run_directory)
         self._model = make_scene(plan.task).model
         self._data = mujoco.MjData(self._model)
-        prepare(self._model, plan.task, WIDTH, HEIGHT)
-        self._renderer = mujoco.Renderer(self._model, HEIGHT, WIDTH)
+        self._view = View(self._model, plan.task, WIDTH, HEIGHT)
 
     def picture(self, round: int) -> bytes:
         """A JPEG of the state at the start of a round. Raises ``DamagedFile``, ``OSError``, and ``ValueError`` for a
@@ -54,14 +53,14 @@ class Camera:
             raise ValueError("the saved world is of another model or MuJoCo; install the versions in run.json")
         mujoco.mj_setState(self._model, self._data, state, _STATE)
         mujoco.mj_forward(self._model, self._data)
-        self._renderer.update_scene(self._data, camera_on(self._model, self._data, self._plan.task))
+        self._view.look_at(*self._view.box(self._data))
         file = io.BytesIO()
-        Image.fromarray(self._renderer.render()).save(file, format="JPEG", quality=QUALITY)
+        Image.fromarray(self._view.draw(self._data)).save(file, format="JPEG", quality=QUALITY)
         return file.getvalue()
 
     def close(self) -> None:
         """Give the renderer back."""
-        self._renderer.close()
+        self._view.close()
 
 
 def main() -> None:

@@ -219,6 +219,21 @@ class ForeignCopy:
             what = "local state" if self._has_state else "observation"
             raise ContractBroken(f"its {what} {error}", str(name)) from None
 
+    def picture(self) -> NDArray[np.uint8]:
+        """``[height, width, 3]``: what ``env.render()`` draws."""
+        if not hasattr(self.env, "render"):
+            raise ContractBroken("it has no render(), so it cannot be filmed")
+        drawn = _called(self.env.render, "render raised")
+        pixels: NDArray[Any] = np.asarray(drawn)
+        shape: tuple[int, ...] = pixels.shape
+        if len(shape) != 3 or shape[2] not in (3, 4) or pixels.dtype != np.uint8 or not pixels.size:
+            told = "nothing" if drawn is None else f"an array of {pixels.dtype} {list(shape)}"
+            raise ContractBroken(
+                f"its render() gives {told}; under render_mode='rgb_array' it must give uint8 [height, width, 3]"
+            )
+        colours: NDArray[np.uint8] = pixels[:, :, :3]
+        return colours
+
     def _spaces(self, which: str) -> tuple[Box | Discrete, ...]:
         spaces = []
         for name in self.names:

@@ -138,7 +138,8 @@ def _limits(
 
 def _horizon(wanted: int | None, about: Mapping[str, Any], env: Any) -> tuple[int, list[str]]:
     """Control steps of an episode, and what to say of them."""
-    told = [about.get("horizon"), *(getattr(env, name, None) for name in HORIZON_NAMES)]
+    places = (env, getattr(env, "unwrapped", None))
+    told = [about.get("horizon"), *(getattr(place, name, None) for place in places for name in HORIZON_NAMES)]
     for steps in (wanted, *told):
         if isinstance(steps, (int, np.integer)) and steps >= 1:
             return int(steps), []

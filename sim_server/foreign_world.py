@@ -126,6 +126,13 @@ class ForeignWorld:
         """Episode figures since the last call; nobody knows how far anybody went."""
         return {**self.episodes.take_figures(), "distance": None, "distance_rate": None}
 
+    def picture(self, copy: int) -> NDArray[np.uint8]:
+        """``[height, width, 3]``, as the world itself draws that copy (Gymnasium's render_mode rgb_array)."""
+        try:
+            return self._copies[copy].picture()
+        except ContractBroken as broken:
+            raise self._at(copy, broken) from broken
+
     # ---- copies ----
 
     def _make(self) -> Iterator[None]:

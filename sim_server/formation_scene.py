@@ -60,7 +60,7 @@ class FormationScene(Scene):
         """Places, gaps, and how neighbours stand to one another."""
         off = self._off[copies]
         self._x, y = off[:, :, 0] + self._home_x, off[:, :, 1] + self._home_y
-        self._left, self._right = wall_gaps(self._x, y, self._half)
+        self._walls = wall_gaps(self._x, y, self._half)
         distance, self._ahead, self._beside = nearest(self._x, y)
         self._gap = distance - 2.0 * RADIUS
         # A joint is zero in its robot's place, so the difference of two is how far the pair is out of formation.
@@ -73,7 +73,7 @@ class FormationScene(Scene):
         rewards = moved / self.spec.control_dt
         rewards -= np.add.reduceat(error, self._first, axis=1) * self._share
         rewards -= CONTROL_COST * efforts
-        near = np.minimum(np.minimum(self._left, self._right), self._gap) < MARGIN
+        near = np.minimum(self._walls.min(axis=0), self._gap) < MARGIN
         if self.spec.cost_mode == "team":
             near = np.logical_or.reduce(near, axis=1)[:, None]
         return Outcome(rewards, near.astype(np.float64), None, moved.sum(axis=1) / self.spec.agents)
@@ -84,7 +84,7 @@ class FormationScene(Scene):
         speed = self._speed[copies]
         own = out[:, : 11 * robots].reshape(size, 11, robots)
         own[:, 0:2] = speed.transpose(0, 2, 1)
-        walls = np.stack([self._left, self._right], axis=1)
+        walls = self._walls.transpose(1, 0, 2)
         own[:, 2:4] = np.minimum(walls, SIGHT)
         own[:, 4:6] = np.tanh(SHARPNESS * (walls - MARGIN))
         turn = self._x * (2.0 * np.pi / BAY)

@@ -40,7 +40,7 @@ class SavedWorld:
     """A world whose whole state is one byte string; see ``sim_server.body.SteppedWorld``."""
 
     def __init__(self, world: World) -> None:
-        self._world, self.episodes = world, world.episodes
+        self.world, self.episodes = world, world.episodes
         self.observation = world.observation
 
     def begin(self) -> Iterable[None]:
@@ -49,21 +49,21 @@ class SavedWorld:
 
     def step(self, group: int, actions: Sequence[Value]) -> Iterable[None]:
         """One control step of all copies of a group in one piece."""
-        self._world.step(group, actions)
+        self.world.step(group, actions)
         return ()
 
     def figures(self) -> dict[str, Any]:
         """Episode figures since the last call."""
-        return self._world.figures()
+        return self.world.figures()
 
     def save(self) -> bytes:
         """The world's snapshot."""
-        return to_archive(self._world.snapshot())
+        return to_archive(self.world.snapshot())
 
     def load(self, content: bytes) -> Iterable[None]:
         """Go on from a saved snapshot; raises ``ValueError`` if it belongs to another model or MuJoCo."""
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            self._world.restore({name: arrays[name] for name in arrays.files})
+            self.world.restore({name: arrays[name] for name in arrays.files})
         return ()
 
 

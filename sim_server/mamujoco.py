@@ -98,6 +98,10 @@ class CostedMaMuJoCo(ParallelEnv):  # type: ignore[misc]
             self.agents = []
         return observations, rewards, terminations, truncations, infos
 
+    def render(self) -> Any:
+        """As MaMuJoCo does it, by Gymnasium's renderer."""
+        return self._env.render()
+
     def _cost(self, info: Mapping[str, Any]) -> float:
         along = float(info["x_velocity"])
         if self._like in IN_THE_PLANE:

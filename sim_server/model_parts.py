@@ -45,11 +45,11 @@ def add_motor(spec: mujoco.MjSpec, joint: str, gear: float) -> None:
     actuator.ctrlrange = [-1, 1]
 
 
-def add_floor(spec: mujoco.MjSpec, half_length: float, **physics: Any) -> None:
-    """A plane at height 0; what it collides with and how follows from the defaults and ``physics``."""
+def add_floor(spec: mujoco.MjSpec, half_length: float, **more: Any) -> None:
+    """A plane at height 0; what it collides with and how follows from the defaults and ``more``."""
     spec.worldbody.add_geom(
         name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[half_length, half_length, 40], rgba=[0.8, 0.9, 0.8, 1],
-        **physics,
+        **more,
     )  # fmt: skip
 
 

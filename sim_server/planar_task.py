@@ -33,3 +33,10 @@ def nonlocal_facts(reward: str, cost: str) -> tuple[str, ...]:
     if cost != "local":
         facts.append("the cost is the torso's: one number, given to every agent")
     return tuple(facts)
+
+
+def standing_still(horizon: int, falls_at: int, slides: float) -> tuple[float, float, float]:
+    """Return, cost and distance of zero action, which tips over ever faster: 1 a step and the speed."""
+    steps = min(horizon, falls_at)
+    slide = slides * (steps / falls_at) ** 3
+    return steps + slide / CONTROL_DT, 0.0, slide

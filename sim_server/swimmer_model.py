@@ -28,8 +28,8 @@ def joint_signs(joints: int) -> tuple[int, ...]:
 
 
 def build_model(joints: int, corridor: Corridor, physics: str = "fast") -> mujoco.MjModel:
-    """The compiled model of ``n = joints``: ``nq = nv = n + 3``, ``nu = n``. Joints ``slider_x, slider_y, turn`` at the
-    head's rear half a metre behind it, then ``rot_0 .. rot_(n-1)`` with actuators of their names; links (bodies and
+    """The compiled model of ``n = joints``: ``nq = nv = n + 3``, ``nu = n``. Joints ``slider_x, slider_y, turn`` half
+    a metre behind the head's rear, then ``rot_0 .. rot_(n-1)`` with actuators of their names; links (bodies and
     geoms) ``link_0``, the head, to ``link_n``."""
     spec = empty_world(TIMESTEP, INTEGRATORS[physics])
     spec.option.density = FLUID_DENSITY
@@ -38,7 +38,7 @@ def build_model(joints: int, corridor: Corridor, physics: str = "fast") -> mujoc
     geom = spec.default.geom
     geom.contype = geom.conaffinity = 0
     geom.condim = 1
-    add_floor(spec, 400 * corridor.scale)
+    add_floor(spec, 400 * corridor.scale, pos=[0, 0, -RADIUS])
     add_walls(spec, corridor, behind=joints + 20.0)
     head = spec.worldbody.add_body(name="link_0")
     for name, kind, axis in (

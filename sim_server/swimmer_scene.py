@@ -1,8 +1,8 @@
 """``safe-swimmer``: A agents of S joints each of a planar chain of links in a folded corridor.
 
-Agent i's reward: v / A - 0.0001 |a_i|^2; these sum to the published team reward. v is the speed along x of the body's
-origin, which is the middle of the link behind the head. Poses and velocities of all links follow from the root and the
-joints of the current state, whereas MuJoCo's derived fields lag one physics substep behind.
+Agent i's reward: v / A - 0.0001 |a_i|^2; these sum to the published team reward. v is the speed along x of the
+origin, a point of the head's frame half a metre behind its rear. Poses and velocities of all links follow from the root
+and the joints of the current state, whereas MuJoCo's derived fields lag one physics substep behind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def corridor_of(spec: TaskSpec) -> Corridor:
 
 class SwimmerScene(Scene):
     """Agent i's cost: 1 while the middle of any of its links is within 1.8 m of a wall or beyond it; unless costs are
-    local, the origin's place is everybody's."""
+    local, the place of the head's origin is everybody's."""
 
     substeps = SUBSTEPS
 
@@ -65,15 +65,19 @@ class SwimmerScene(Scene):
     def refresh(self, copies: slice) -> None:
         """Heading, place, velocity and offset of every link's middle."""
         qpos, qvel = self._qpos[copies], self._qvel[copies]
-        turned, turning = qpos[:, 2:].copy(), qvel[:, 2:].copy()
-        turned[:, 1:] *= self._signs
-        turning[:, 1:] *= self._signs
-        heading, self._turning = np.cumsum(turned, axis=1), np.cumsum(turning, axis=1)
-        self._cosine, self._sine = np.cos(heading), np.sin(heading)
-        self._x = _middles(self._cosine, qpos[:, 0:1])
-        self._velocity_x = _middles(-self._sine * self._turning, qvel[:, 0:1])
-        self._velocity_y = _middles(self._cosine * self._turning, qvel[:, 1:2])
-        self._offset = self.corridor.offset(self._x, _middles(self._sine, qpos[:, 1:2]))
+        angles = np.stack([qpos[:, 2:], qvel[:, 2:]])
+        angles[:, :, 1:] *= self._signs
+        heading, self._turning = np.cumsum(angles, axis=2)
+        # What a link reaches along x and y, and how fast that changes.
+        reach = np.empty((4, *heading.shape))
+        np.cos(heading, out=reach[0])
+        np.sin(heading, out=reach[1])
+        np.multiply(reach[1], -self._turning, out=reach[2])
+        np.multiply(reach[0], self._turning, out=reach[3])
+        self._heading = reach[:2]
+        origin = np.concatenate([qpos[:, :2], qvel[:, :2]], axis=1).T[:, :, None]
+        x, y, self._velocity_x, self._velocity_y = _middles(reach, origin)
+        self._x, self._offset = x, self.corridor.offset(x, y)
 
     def score(self, copies: slice, efforts: Array, moved: Array) -> Outcome:
         """See ``Scene.score``."""
@@ -93,8 +97,7 @@ class SwimmerScene(Scene):
         out[:, 0:joints] = self._qpos[copies, ROOT:]
         out[:, joints : 2 * joints] = self._qvel[copies, ROOT:]
         told = out[:, 2 * joints : -1].reshape(len(out), -1, links)
-        told[:, 0] = self._cosine
-        told[:, 1] = self._sine
+        told[:, 0], told[:, 1] = self._heading
         told[:, 2] = self._turning
         told[:, 3] = self._velocity_x
         told[:, 4] = self._velocity_y
@@ -103,12 +106,12 @@ class SwimmerScene(Scene):
         out[:, -1] = 1.0
 
 
-def _middles(along: Array, origin: Array) -> Array:
-    """Where the middles of the links ``[E/G, n + 1]`` are in one direction, from what each link reaches in it; also how
-    fast they move, from how fast that changes. The origin lies half a link behind the head, links are 1 m long."""
-    middles = np.cumsum(along, axis=1)
-    # Behind the first joint: all links before this one, less half of itself; the head counts half.
-    middles *= -1.0
-    middles += 1.5 * along[:, 0:1] + 0.5 * along + origin
-    middles[:, 0] = along[:, 0] + origin[:, 0]
+def _middles(reach: Array, origin: Array) -> Array:
+    """Where the middles of the links ``[..., n + 1]`` are in one direction, from what each link reaches in it; also how
+    fast they move, from how fast that changes. The origin lies half a link behind the head; links are 1 m long."""
+    middles = np.cumsum(reach, axis=-1)
+    # Behind the first joint: all links before this one and half of itself, of which the head counts half forward.
+    np.subtract(0.5 * reach, middles, out=middles)
+    middles += 1.5 * reach[..., :1] + origin
+    middles[..., :1] = reach[..., :1] + origin
     return middles

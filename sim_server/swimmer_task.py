@@ -119,9 +119,9 @@ def _nonlocal(choice: Choice) -> tuple[str, ...]:
     reward = (
         "every agent is given the team reward"
         if choice.reward == "team"
-        else "the speed of the joint behind the head is in every agent's reward, each with an equal share"
+        else "the head's speed is in every agent's reward, each with an equal share"
     )
-    return (reward,) if choice.cost == "local" else (reward, "every agent is given the cost of the body's front")
+    return (reward,) if choice.cost == "local" else (reward, "every agent is given the head's cost")
 
 
 def _notes(joints: int, cost: str) -> tuple[str, ...]:

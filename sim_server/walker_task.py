@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.planar_task import CONTROL_DT, TORSO_ENTRIES, joint_entries, nonlocal_facts
+from scalmarl.sim_server.planar_task import CONTROL_DT, TORSO_ENTRIES, joint_entries, nonlocal_facts, standing_still
 from scalmarl.sim_server.task_family import (
     PRESENCE,
     PUBLISHED_STD,
@@ -50,15 +50,15 @@ def describe(choice: Choice) -> TaskSpec:
         control_dt=CONTROL_DT,
         cost=VELOCITY,
         edges=quotient_edges(owners, edges_of_bodies(TOUCHING)),
-        standing_still=(EARNED * min(choice.horizon, FALLS_AT), 0.0, SLIDES),
+        standing_still=standing_still(choice.horizon, FALLS_AT, SLIDES),
         initial_std=PUBLISHED_STD,
         nonlocal_facts=nonlocal_facts(choice.reward, choice.cost),
         notes=(f"zero action falls after about {FALLS_AT} steps",),
     )
 
 
-FALLS_AT, EARNED, SLIDES = 119, 0.8, -0.18
-"""Of zero action: when it falls on average, what a step until then earns, how far it gets (m); 40 copies, seed 0."""
+FALLS_AT, SLIDES = 119, -0.18
+"""Of zero action: when it falls on average, and how far it gets (m); 40 copies, seed 0."""
 
 FAMILY = Family(
     name="safe-walker2d",

@@ -1,4 +1,4 @@
-"""The documentation's tables are those of the code. ``python tests/test_docs.py`` writes the marked blocks anew."""
+"""The documentation's tables are those of the code. ``python -m tests.test_docs`` writes the marked blocks anew."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from scalmarl.protocol.ledger import predicted
 from scalmarl.protocol.runtime import Message, MessageType
 from scalmarl.protocol.standins import toy_plan
 from scalmarl.sim_server.tasks import FAMILIES, describe
+from tests.command_reference import reference
 
 PAGE = Path(__file__).parents[1] / "docs" / "protocol.md"
 PLAN = toy_plan(((1,), (0, 2), (1,)), (0, 1, 0), steps=3, copies=2)
@@ -84,9 +85,9 @@ def table_of_tasks() -> str:
     """Every task in its usual partitions."""
     lines = ["| task | agents | graph | observes | moves | reward | cost | limit |", "|" + "---|" * 8]
     for spec in listed():
-        family = FAMILIES[spec.name]
+        family, label = FAMILIES[spec.name], spec.label.replace("|", r"\|")
         lines.append(
-            f"| `{spec.label}` | {spec.agents} | {graph_words(spec)} | {sizes(spec.block_sizes)} "
+            f"| `{label}` | {spec.agents} | {graph_words(spec)} | {sizes(spec.block_sizes)} "
             f"| {sizes(spec.action_sizes)} | {', '.join(family.rewards)} | {', '.join(family.costs)} "
             f"| {family.limit:g} |"
         )
@@ -141,6 +142,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "protocol.md": {
         "table of kinds": table_of_kinds, "example frame": example_frame, "worked example": worked_example,
     },
+    "commands.md": {"commands": reference},
     "algorithms.md": {"table of switches": table_of_switches, "table of numbers": table_of_numbers},
     "tasks/README.md": {"table of tasks": table_of_tasks},
     "tasks/safe-manyant.md": {"block": block_of("safe-manyant:8x1", 0)},
@@ -149,6 +151,10 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "tasks/safe-coupled-halfcheetah.md": {"block": block_of("safe-coupled-halfcheetah:12x1", 2)},
     "tasks/cheetahs.md": {"block": block_of("cheetahs", 1)},
     "tasks/formation.md": {"block": block_of("formation:path", 1)},
+    "tasks/safe-hopper.md": {"block": block_of("safe-hopper:3x1", 0)},
+    "tasks/safe-walker2d.md": {"block": block_of("safe-walker2d:2x3", 0)},
+    "tasks/safe-humanoid.md": {"block": block_of("safe-humanoid:9|8", 1)},
+    "tasks/safe-swimmer.md": {"block": block_of("safe-swimmer:2x1", 0)},
 }  # fmt: skip
 DOCS = PAGE.parent
 

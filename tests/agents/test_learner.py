@@ -439,6 +439,10 @@ def test_a_team_cost_is_charged_once() -> None:
 
     assert moved(0.0) == moved(50.0)
     assert moved(0.0, PLAN) != moved(50.0, PLAN)
+    own = plan_of("velocity")
+    assert moved(0.0, own) == moved(50.0, own)
+    own = replace(own, task=replace(own.task, own_costs=True))
+    assert moved(0.0, own) != moved(50.0, own), "separate robots: a neighbour's speed is not ours"
     costly, eager = told(plan, cost=3.0), plan_of("team", multiplier_rate=1000.0)
     costly.observations[:, :, 4] = told(plan).observations[:, :, 4] * 9.0
     own = [play(Learner(p, ME), p, 0, costly) for p in (plan, eager)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalmarl.agents.ledger import Allowance, Bounds, Step, allowances, moved_sensitivity, told_step
+from scalmarl.agents.ledger import Allowance, Bounds, Step, allowances, moved_sensitivity, told_allowance, told_step
 from scalmarl.protocol.graph import clique_cover, colour_power, neighbours_within
 from scalmarl.protocol.kinds import TURN_FIGURES, Value, turn_surrogates
 from scalmarl.protocol.plan import Plan
@@ -110,6 +110,20 @@ def test_an_exact_allowance_has_no_floor_and_bounds_a_lowering_step_too() -> Non
     bounds = Bounds(0.02, 0.001, (Allowance(5, 0, 0.0, 20.0, gamma=0.5),))
     assert bounds.breached(Step(1e-6, 1e-6, {(5, 0): 0.0})) == "slack of 5"
     assert bounds.breached(Step(1e-6, 1e-6, {(5, 0): -1e-5})) is None
+
+
+def test_the_tightest_allowance_is_the_smallest_of_those_that_bound_the_step() -> None:
+    """Radii 2 (left / price)^2: 0.005, 0.02 and, for what costs nothing, no end."""
+    a, b, free = Allowance(5, 0, 1.0, 20.0), Allowance(6, 1, 2.0, 20.0), Allowance(7, 0, 1.0, 0.0)
+    bounds = Bounds(0.01, 0.001, (b, a, free))
+    up = {(5, 0): 1.0, (6, 1): 1.0, (7, 0): 1.0}
+    assert bounds.tightest(Step(0.01, 0.0, up)) is a
+    assert bounds.tightest(Step(0.01, 0.0, {**up, (5, 0): -1.0})) is b
+    assert bounds.radius(Step(0.01, 0.0, {**up, (5, 0): -1.0})) == 0.01
+    assert bounds.tightest(Step(0.01, 0.0, dict.fromkeys(up, 0.0))) is None
+    assert told_allowance(a) == {"agent": 5, "cost": 0, "left": 1.0, "price": 20.0, "radius": pytest.approx(0.005)}
+    assert (told_allowance(free) or {})["radius"] is None
+    assert told_allowance(None) is None
 
 
 # ---- the slack is never overspent ----

@@ -99,6 +99,21 @@ def test_a_policy_that_did_not_move_has_a_kl_of_exactly_0_without_a_slope(kind: 
 # ---- Gaussian ----
 
 
+def test_without_chance_it_is_the_mean_or_the_likeliest_choice() -> None:
+    inputs = torch.randn(50, WIDTH, generator=seeded(4))
+    pushes, chooses = (make(seeded(5)) for make in MAKE.values())
+    assert isinstance(pushes, GaussianPolicy)
+    assert isinstance(chooses, CategoricalPolicy)
+    mean = pushes.deciding()(inputs.numpy())
+    np.testing.assert_allclose(mean, pushes(inputs).mean.detach().numpy(), rtol=1e-5, atol=1e-7)
+    choice = chooses.deciding()(inputs.numpy())
+    assert (choice.shape, choice.dtype) == ((50, 1), np.float32)
+    np.testing.assert_array_equal(choice[:, 0], chooses(inputs).logits.argmax(-1).numpy())
+    assert len(np.unique(choice)) > 1
+    last_layer(chooses.network).weight.data.zero_()
+    np.testing.assert_array_equal(chooses.deciding()(inputs.numpy()), 0.0)
+
+
 def test_a_new_gaussian_policy_acts_near_0_with_the_initial_deviation() -> None:
     policy = GaussianPolicy(WIDTH, (64, 64), 3, 0.25, seeded(0))
     with torch.no_grad():

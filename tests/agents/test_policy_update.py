@@ -323,7 +323,8 @@ def test_a_wide_radius_is_not_felt() -> None:
     one, two = bench(), bench()
     outcome = one.turn(1e6, minibatches(3))
     two.turn(NOWHERE, minibatches(3))
-    assert (outcome.bound, outcome.epochs) == ("epochs", 3)
+    assert (outcome.bound, outcome.epochs, outcome.tightest) == ("epochs", 3, None)
+    assert outcome.course.figures() == dict.fromkeys(("rejected_kl", "kept", "certain_gain", "accepted"))
     assert one.bits() == two.bits()
 
 
@@ -362,6 +363,8 @@ def test_on_a_breach_it_goes_back_towards_the_last_accepted_epoch_with_that_epoc
     nearest = next(f for f in fractions if float(kl_by_torch(given, between(f)).mean()) <= radius)
     for parameter, wanted in zip(given.policy.parameters(), between(nearest).parameters()):
         torch.testing.assert_close(parameter, wanted, atol=1e-7, rtol=1e-6)
+    assert outcome.course.kept == nearest
+    assert outcome.course.rejected_kl == pytest.approx(spent_two, rel=1e-6)
 
 
 def test_a_turn_after_a_breach_goes_on_as_if_the_lost_epoch_had_not_been() -> None:
@@ -385,6 +388,7 @@ def test_a_step_that_is_not_finite_is_taken_back() -> None:
     outcome = given.turn(0.02, minibatches(2))
     assert given.bits() == before
     assert (outcome.bound, outcome.step.kl_mean, outcome.epochs) == ("kl_max", 0.0, 0)
+    assert (outcome.course.figures()["rejected_kl"], outcome.course.kept) == (None, 0.0)
     assert given.optimiser_bits() == []
 
 
@@ -433,8 +437,15 @@ def test_only_a_certain_gain_is_kept_and_what_is_refused_leaves_no_trace() -> No
     assert (outcome.bound, outcome.step.kl_max, outcome.reward_gain) == ("accept", 0.0, 0.0)
     assert refused.bits() == before
     assert refused.optimiser_bits() == []
+    assert outcome.course.accepted == 0.0
+    assert outcome.course.certain_gain is not None
+    assert outcome.course.certain_gain <= 0.0
     kept, free = bench(settings=replace(accept, gamma=0.01)), bench()
-    assert kept.turn(NOWHERE, minibatches(1)).bound == "epochs"
+    outcome = kept.turn(NOWHERE, minibatches(1))
+    assert (outcome.bound, outcome.course.accepted) == ("epochs", 1.0)
+    largest = float(np.abs(kept.batch.rewards[kept.valid.numpy()]).max())
+    lower = outcome.reward_gain / 0.99 - 2 * 0.01 * largest / 0.99**2 * outcome.step.kl_max
+    assert outcome.course.certain_gain == pytest.approx(lower)
     free.turn(NOWHERE, minibatches(1))
     assert kept.bits() == free.bits()
 

@@ -170,6 +170,8 @@ def played(excess: float | None, choices: int, seed: int = 0) -> tuple[Outcome, 
 def test_a_turn_climbs_to_the_edge_of_the_trust_region_where_no_cost_counts(choices: int) -> None:
     outcome, reward, cost = played(None, choices)
     assert outcome.step.kl_mean > 0.5 * RADIUS
+    assert outcome.course.kept in [0.5**halving for halving in range(10)]
+    assert (outcome.course.kept == 1.0) == (outcome.bound == "kl_max")
     assert reward > 0.02
     assert cost > 0.01
 

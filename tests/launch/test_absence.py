@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from scalmarl.coordinator.commit_log import CommitLog, log_path, read_commits
 from scalmarl.launch.absence import last_file, left_with, regroup
+from scalmarl.launch.committed import committed
 from scalmarl.launch.config import resolve
+from scalmarl.launch.errors import TrainingFailed, UsageProblem
 from scalmarl.launch.planning import make_plan, write_plan
 from scalmarl.launch.resuming import archived_rounds, go_back
 from scalmarl.launch.run_directory import RunDirectory, create, read_plan
@@ -49,8 +52,11 @@ class Run:
 
     def write(self, process: int, round: int) -> None:
         self.folder(process).mkdir(parents=True, exist_ok=True)
-        content = str(self.done[process]).encode()
+        content = self.said(process)
         write_durably(round_path(self.folder(process), round), *frame_round_file(self.plan, process, round, content))
+
+    def said(self, process: int) -> bytes:
+        return str(self.done[process]).encode()
 
     def rounds(self, first: int, last: int) -> None:
         """Play these rounds; the last one's commit nobody but the coordinator knows of yet."""
@@ -62,7 +68,10 @@ class Run:
                         archive_file(self.folder(process), kept)
                 self.done[process] += 1
                 self.write(process, round + 1)
-            self.log.write(round + 1, msgpack.packb([[process, b"d" * 32] for process in who]), {})
+            self.log.write(round + 1, msgpack.packb([[process, self.digest(process)] for process in who]), {})
+
+    def digest(self, process: int) -> bytes:
+        return hashlib.sha256(self.said(process)).digest()
 
     def kept(self, process: int) -> list[int]:
         return sorted(int(path.stem) for path in self.folder(process).glob("*.round"))
@@ -104,6 +113,42 @@ def test_an_agent_comes_back_with_what_it_left_with(run: Run) -> None:
     regroup(run.directory, run.plan, ())
     assert run.kept(1) == [8]
     assert run.content(1) == 5
+
+
+def test_what_the_agents_had_after_a_round_and_who_was_absent(run: Run) -> None:
+    run.rounds(0, 4)
+    regroup(run.directory, run.plan, (1,))
+    run.rounds(5, 6)
+    regroup(run.directory, run.plan, ())
+    run.rounds(7, 11)
+    for round, absent, contents in (
+        (None, (), (b"12", b"10", b"12")),
+        (10, (), (b"10", b"8", b"10")),
+        (0, (), (b"0", b"0", b"0")),
+    ):
+        found = committed(run.directory, round)
+        assert (found.round, found.plan.absent) == (12 if round is None else round, absent)
+        assert tuple(found.contents[agent] for agent in range(3)) == contents
+    with pytest.raises(UsageProblem, match="no files of round 6") as told:
+        committed(run.directory, 6)
+    assert told.value.hint == "give --round one of: 0, 8, 9, 10, 11, 12"
+
+
+def test_an_absent_agent_has_what_it_left_with(run: Run) -> None:
+    run.rounds(0, 4)
+    regroup(run.directory, run.plan, (1,))
+    run.rounds(5, 6)
+    found = committed(run.directory)
+    assert (found.round, found.plan.absent) == (7, (1,))
+    assert found.contents == {0: b"7", 1: b"5", 2: b"7"}
+
+
+def test_a_file_that_is_not_the_committed_one_is_not_taken(run: Run) -> None:
+    run.rounds(0, 2)
+    run.done[2] = 9
+    run.write(2, 3)
+    with pytest.raises(TrainingFailed, match="agent/2: the file of round 3 is not the committed one"):
+        committed(run.directory)
 
 
 def test_a_run_goes_back_to_a_round_in_which_an_agent_was_absent(run: Run) -> None:

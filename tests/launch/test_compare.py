@@ -17,7 +17,8 @@ import pytest
 from scalmarl.launch import option_types
 from scalmarl.launch.comparison import Asked, Cell, Grid, build, read_grid, take_lock
 from scalmarl.launch.comparison_run import duration_words, standing
-from scalmarl.launch.comparison_statistics import (
+from scalmarl.launch.errors import UsageProblem
+from scalmarl.launch.run_statistics import (
     agent_costs,
     binned,
     episode_mean,
@@ -28,7 +29,6 @@ from scalmarl.launch.comparison_statistics import (
     violation_rate,
     window_rounds,
 )
-from scalmarl.launch.errors import UsageProblem
 
 WITHIN_S = 60.0
 SMALL = ("--agents", "2", "--set", "world.envs=4", "--set", "world.steps=8", "--set", "world.horizon=16")

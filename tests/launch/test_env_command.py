@@ -16,6 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from scalmarl.launch import env_command
+from scalmarl.launch.starting import task_slug
+from scalmarl.sim_server.tasks import describe
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -33,7 +35,7 @@ def test_list_names_every_partition_with_its_figures(scalmarl: Run) -> None:
     assert {"safe-manyant:8x1", "safe-ant:2x4d", "safe-halfcheetah:3x2", "cheetahs", "formation:ring"} <= set(by_name)
     ant = by_name["safe-ant:8x1"]
     assert (ant["agents"], ant["graph"], ant["action"], ant["limit"]) == (8, "10 edges, diameter 3", [1] * 8, 5.0)
-    assert ant["cost_modes"] == ["team", "local", "legacy"]
+    assert ant["cost_modes"] == ["team", "local", "legacy", "velocity"]
     assert all(task["source"] and task["cost"] and task["observation"] for task in tasks)
     words = scalmarl("env", "list").stdout
     for task in tasks:
@@ -134,7 +136,7 @@ def test_the_stiffest_coupling_is_sound(scalmarl: Run) -> None:
 
 def test_broken_physics_is_told_with_what_may_help(monkeypatch: pytest.MonkeyPatch) -> None:
     why = "cheetahs: the physics gave a number that is not finite; copy 0, 3 steps after its reset, last action [0. 1.]"
-    monkeypatch.setattr(env_command, "ask", lambda *words, about: json.dumps({"broken": why}).encode())
+    monkeypatch.setattr(env_command, "ask", lambda *words, **choices: json.dumps({"broken": why}).encode())
     answer = CliRunner().invoke(env_command.env, ["rollout", "cheetahs"])
     assert answer.exit_code == 1
     words = " ".join(answer.output.split())
@@ -166,3 +168,14 @@ def test_bad_input(arguments: tuple[str, ...], what: str, cure: str, scalmarl: R
     assert what in answer.stderr
     assert cure in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_a_partitions_bar_is_a_dash_in_the_names_of_files(scalmarl: Run, tmp_path: Path) -> None:
+    """The humanoid's partition is written 9|8, which neither a shell nor everybody's file system takes."""
+    (tmp_path / "safe-humanoid-9-8.png").write_bytes(b"mine")
+    for spelling in ("9|8", "9-8"):
+        answer = scalmarl("env", "show", f"safe-humanoid:{spelling}", cwd=tmp_path)
+        assert answer.returncode == 0
+        assert "picture: none, safe-humanoid-9-8.png is there already" in answer.stdout
+    assert task_slug(describe("safe-humanoid:9-8")) == "humanoid9-8"
+    assert task_slug(describe("cheetahs", 3)) == "cheetahs3"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import venv
@@ -15,6 +16,10 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
+
+from scalmarl.protocol.streams import Purpose, stream
+
+from .plain_policy import PlainPolicy
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 WORLDS = Path(__file__).parents[1] / "worlds"
@@ -82,6 +87,75 @@ def test_a_world_lives_in_another_interpreter(whole: Any, start: Any, scalmarl: 
     assert digest_of(scalmarl, there.path) == digest_of(scalmarl, whole.path)
     log = next((there.path / "sim").rglob("log.0.txt")).read_text()
     assert "Traceback" not in log
+    played = [scalmarl("eval", str(run.path), "--episodes", "4", "--json").stdout for run in (whole, there)]
+    assert len(json.loads(played[0])["episodes"]) == 4
+    assert played[0] == played[1]
+
+
+def test_eval_is_what_the_world_itself_does_with_the_round_files(whole: Any, scalmarl: Run) -> None:
+    """Pushes, choices, deaths and several costs, with the world taken from its module and nothing of ours around it."""
+    found = json.loads(scalmarl("eval", str(whole.path), "--episodes", "5", "--seed", "3", "--json").stdout)
+    policies = [PlainPolicy(whole.path, agent, 3) for agent in range(3)]
+    assert [policy.chooses for policy in policies] == [True, False, False]
+    module = runpy.run_path(str(WORLDS / "patrol.py"))
+    for copy, episode in enumerate(found["episodes"]):
+        seed = int(stream(3, purpose=Purpose.EPISODE_RESET, process=copy).integers(2**31))
+        rewards, costs, length = played_by_hand(module["Patrol"](), policies, seed)
+        assert episode["length"] == length
+        np.testing.assert_allclose(episode["return_agent"], rewards, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(np.hstack(episode["cost_agent"]), np.hstack(costs), atol=1e-6)
+        assert episode["return_team"] == pytest.approx(sum(rewards), rel=1e-6)
+    assert (found["agents"][0]["cost_limit"], len(found["agents"][0]["cost"])) == ([3.0, 4.0], 2)
+
+
+def played_by_hand(env: Any, policies: list[PlainPolicy], seed: int) -> tuple[list[float], list[Any], int]:
+    """Rewards, costs and length of one episode."""
+
+    def block(name: str) -> Any:
+        flat = np.eye(4)[seen[name] - 1] if name == "guard" else np.ravel(seen[name])
+        return np.append(flat, name in present)[None].astype(np.float32)
+
+    names, (seen, _) = env.possible_agents, env.reset(seed=seed)
+    # What an agent saw when it ended is told as that of one who was there; from then on it is not.
+    present = set(names)
+    rewards, costs = [0.0, 0.0, 0.0], [np.zeros(2), np.zeros(1), np.zeros(1)]
+    length = 0
+    while env.agents:
+        sent = [policy.act([block(name) for name in names])[0] for policy in policies]
+        joint = {"scout": int(sent[0][0]) - 1}
+        for name, push in zip(names[1:], sent[1:]):
+            joint[name] = np.clip(-0.5 + (push.astype(np.float64) + 1.0) * 0.75, -0.5, 1.0).astype(np.float32)
+        present = set(env.agents)
+        told = env.step({name: joint[name] for name in env.agents})
+        seen = {**seen, **told[0]}
+        for agent, name in enumerate(names):
+            rewards[agent] += told[1].get(name, 0.0)
+            costs[agent] += told[4].get(name, {"cost": 0.0})["cost"]
+        length += 1
+    return rewards, costs, length
+
+
+def test_a_world_that_draws_itself_is_filmed_without_a_graphics_library(
+    start: Any, scalmarl: Run, tmp_path: Path, whole: Any
+) -> None:
+    for module in ("av", "PIL"):
+        pytest.importorskip(module, reason=f"{module} comes with the extra 'video'")
+    import av
+
+    drawn = start("drawn", "--world", "patrol:DrawnPatrol", *SIZE[2:-1], "1")
+    assert drawn.end() == 0, drawn.words
+    path = tmp_path / "film.mp4"
+    answer = scalmarl("replay", str(drawn.path), "-o", str(path), "--episodes", "2", "--no-caption")
+    assert answer.returncode == 0, answer.stderr
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 2 * 13, "one picture per observation"
+    assert frames[0].shape == (42, 60, 3)
+    assert (frames[0] > 200).any()
+    blind = scalmarl("replay", str(whole.path), "-o", str(path))
+    assert blind.returncode == 2
+    assert "it has no render()" in blind.stderr
+    assert "rgb_array" in blind.stderr
 
 
 def test_a_world_lives_in_an_older_python(start: Any) -> None:

@@ -25,7 +25,7 @@ from scalmarl.launch.absence import regroup, took_part
 from scalmarl.launch.config import resolve
 from scalmarl.launch.errors import TrainingFailed
 from scalmarl.launch.planning import make_plan, write_plan
-from scalmarl.launch.records import RoundRecords, next_round
+from scalmarl.launch.records import AGENT_FIGURES, RoundRecords, next_round
 from scalmarl.launch.resuming import archived_rounds, prepare
 from scalmarl.launch.run_directory import RunDirectory, create, read_plan
 from scalmarl.launch.starting import first_state
@@ -41,9 +41,9 @@ BEFORE, AFTER = (1,), (2,)
 FIGURES = {
     **dict.fromkeys(("return_team", "cost_team", "cost_agent", "distance", "episodes", "terminations"), 0),
     **dict.fromkeys(("return_rate", "cost_rate_team", "cost_rate_agent", "distance_rate", "radius", "kl", "kl_max"), 0),
-    **dict.fromkeys(("explained_variance", "clip_fraction", "policy_std", "policy_entropy", "epochs"), 0),
+    **dict.fromkeys(AGENT_FIGURES, 0),
     **dict.fromkeys(("sample_s", "update_s"), 0),
-    "bound": "", "multiplier": [0.0], "cost_estimate": [0.0],
+    "cost_agent": None, "explained_variance": None, "bound": "", "multiplier": [0.0], "cost_estimate": [0.0],
 }  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from scalmarl.launch.records import RoundRecords, forget_after, note_event, read_lines
+from scalmarl.launch.event_file import can_write
+from scalmarl.launch.records import AGENT_FIGURES, RoundRecords, forget_after, note_event, read_lines
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.round_files import process_directory, row_path
@@ -24,6 +25,7 @@ SIM_FIGURES = {
 def agent_figures(agent: int) -> dict[str, Any]:
     costs = PLAN.costs(agent)
     return {
+        **dict.fromkeys(AGENT_FIGURES),
         "kl": 0.01, "kl_max": 0.1, "radius": 0.02, "bound": "epochs", "epochs": 5, "clip_fraction": 0.1,
         "policy_std": 0.4, "policy_entropy": 1.2, "explained_variance": [0.0] * (1 + costs),
         "sensitivity": [1.0] * costs, "cost_estimate": [7.0 + agent] * costs, "multiplier": [0.5] * costs,
@@ -102,3 +104,14 @@ def test_events_are_appended_with_their_time(run: RunDirectory) -> None:
     lines = read_lines(run.events)
     assert [(line["event"], line["process"]) for line in lines] == [("launch", None), ("death", "agent/1")]
     assert lines[1]["time"] >= lines[0]["time"] > 1e9
+
+
+def test_an_event_file_that_cannot_be_written_is_told_once_and_costs_nothing_else(run: RunDirectory) -> None:
+    run.tensorboard.write_text("in the way")
+    records = RoundRecords(run, PLAN)
+    for round in range(3):
+        write_rows(run, round)
+        assert len(records.catch_up(round)) == 1
+    told = [line for line in read_lines(run.events) if line["event"] == "no event file"]
+    assert len(told) == (1 if can_write() else 0)
+    assert all("FileExistsError" in line["reason"] for line in told)

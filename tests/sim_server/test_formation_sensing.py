@@ -66,9 +66,10 @@ def test_who_is_out_of_reach_is_not_there() -> None:
     assert not left.any()
 
 
-def test_bits_of_a_copy_do_not_depend_on_the_others() -> None:
+@pytest.mark.parametrize("robots", [12, 30])
+def test_bits_of_a_copy_do_not_depend_on_the_others(robots: int) -> None:
     draw = np.random.default_rng(3)
-    x, y = draw.uniform(0, 20, (8, 30)), draw.uniform(0, 3, (8, 30))
+    x, y = draw.uniform(0, 20, (8, robots)), draw.uniform(0, 3, (8, robots))
     x[5] /= 20
     whole = nearest(x, y)
     for copy in range(8):

@@ -27,6 +27,7 @@ def mean(episodes: list[dict], name: str) -> float:
         ("safe-coupled-halfcheetah:1p1", None),
         ("safe-coupled-halfcheetah:12x1", "legacy"), ("cheetahs", None),
         ("formation:path", None), ("formation:grid", "team"),
+        ("safe-halfcheetah:2x3", "velocity"), ("safe-swimmer:2x1", None),
     ],
 )  # fmt: skip
 def test_standing_still_is_what_the_task_says(task: str, cost: str | None) -> None:
@@ -35,6 +36,23 @@ def test_standing_still_is_what_the_task_says(task: str, cost: str | None) -> No
     assert all(episode["truncated"] and episode["length"] == spec.horizon for episode in episodes)
     assert mean(episodes, "return_team") == pytest.approx(spec.standing_still_return, abs=0.01 * spec.horizon)
     assert mean(episodes, "cost_team") == pytest.approx(spec.standing_still_cost, abs=4.0)
+    assert mean(episodes, "distance") == pytest.approx(spec.standing_still_distance, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("task", "cost"),
+    [
+        ("safe-hopper:3x1", None), ("safe-walker2d:2x3", None), ("safe-humanoid:9|8", None),
+        ("safe-humanoid:17x1", "velocity"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("horizon", [30, 1000])
+def test_a_robot_that_cannot_stand_still_falls_when_the_task_says(task: str, cost: str | None, horizon: int) -> None:
+    spec = describe(task, cost=cost, horizon=horizon)
+    episodes = roll_out(spec, "zero", 40, 0)
+    assert all(episode["terminated"] for episode in episodes) == (horizon == 1000)
+    assert mean(episodes, "return_team") == pytest.approx(spec.standing_still_return, rel=0.05)
+    assert mean(episodes, "cost_team") == pytest.approx(spec.standing_still_cost, abs=1.0)
     assert mean(episodes, "distance") == pytest.approx(spec.standing_still_distance, abs=0.2)
 
 

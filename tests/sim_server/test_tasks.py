@@ -48,7 +48,8 @@ def test_sizes_are_those_of_the_entries_and_every_motor_has_one_owner(name: str)
         ("safe-manyant:8x1", 8, 25, 4), ("safe-manyant:2x3", 2, 73, 12), ("safe-manyant:5x4", 5, 97, 16),
         ("safe-ant:2x4", 2, 27, 4), ("safe-ant:4x2", 4, 21, 2), ("safe-ant:8x1", 8, 18, 1),
         ("safe-halfcheetah:2x3", 2, 17, 3), ("safe-halfcheetah:3x2", 3, 15, 2), ("safe-halfcheetah:6x1", 6, 13, 1),
-        ("safe-coupled-halfcheetah:1p1", 2, 25, 6),
+        ("safe-coupled-halfcheetah:1p1", 2, 25, 6), ("safe-hopper:3x1", 3, 12, 1), ("safe-walker2d:2x3", 2, 12, 3),
+        ("safe-walker2d:6x1", 6, 8, 1), ("safe-humanoid:17x1", 17, 18, 1),
     ],
 )  # fmt: skip
 def test_sizes(name: str, agents: int, block: int, action: int) -> None:
@@ -80,7 +81,18 @@ def test_the_number_of_agents_and_the_partition_follow_from_one_another() -> Non
 # ---- graphs: hop sets against the published distances ----
 
 
-@pytest.mark.parametrize("name", ["safe-manyant:8x1", "safe-manyant:3x2", "cheetahs", "formation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "safe-manyant:8x1",
+        "safe-manyant:3x2",
+        "cheetahs",
+        "safe-hopper:3x1",
+        "safe-swimmer:8x1",
+        "safe-swimmer:3x4",
+        "formation",
+    ],
+)
 def test_chains_are_paths_and_hops_are_differences(name: str) -> None:
     task = describe(name)
     hops = dict(nx.all_pairs_shortest_path_length(graph_of(task)))
@@ -96,6 +108,16 @@ def test_distances_on_the_ant() -> None:
     for name in ("safe-ant:4x2", "safe-ant:2x4", "safe-ant:2x4d"):
         task = describe(name)
         assert len(task.edges) == task.agents * (task.agents - 1) // 2
+
+
+def test_distances_on_the_walker_pass_through_the_thighs() -> None:
+    """A chain from foot to foot: the thighs hang on one torso."""
+    task = describe("safe-walker2d:6x1")
+    order = ("foot", "leg", "thigh", "thigh_left", "leg_left", "foot_left")
+    hops = dict(nx.all_pairs_shortest_path_length(graph_of(task)))
+    places = [order.index(joint) for (joint,) in task.action_entries]
+    assert all(hops[a][b] == abs(places[a] - places[b]) for a, b in combinations(range(6), 2))
+    assert describe("safe-walker2d:2x3").edges == ((0, 1),)
 
 
 CHAIN = ("bfoot", "bshin", "bthigh", "fthigh", "fshin", "ffoot")
@@ -156,7 +178,14 @@ def test_limits(limit: Any, limits: list[float], cost: str) -> None:
         (("safe-manyant", 3), {"horizon": 0}, "0 control steps", "at least 1"),
         (("safe-manyant", 3), {"reward": "locl"}, "reward mode 'locl'", "did you mean local?"),
         (("safe-manyant", 3), {"cost": "Team"}, "cost mode 'Team'", "did you mean team?"),
-        (("cheetahs", 3), {"cost": "legacy"}, "cost mode 'legacy'", "valid: local, team"),
+        (("cheetahs", 3), {"cost": "legacy"}, "cost mode 'legacy'", "valid: local, team, velocity"),
+        (("safe-walker2d",), {"cost": "local"}, "cost mode 'local'", "valid: velocity"),
+        (("safe-ant",), {"cost": "speed"}, "cost mode 'speed'", "valid: team, local, legacy, velocity"),
+        (("safe-humanoid:8|9",), {}, "no partition '8|9'", "did you mean 9|8?"),
+        (("safe-humanoid:9-8", 17), {}, "has 2 agents, not 17", "choose safe-humanoid:17x1"),
+        (("safe-hopper", 2), {}, "among 2 agents", "3x1 (3)"),
+        (("safe-swimmer:8",), {}, "no partition '8'", "AxS"),
+        (("safe-swimmer", 65), {}, "a chain of 65", "at most 64 in all"),
         (("safe-ant",), {"physics": "exact"}, "physics 'exact'", "valid: fast, parity"),
         (("safe-ant",), {"coupling": 1.0}, "nothing to couple", "cheetahs"),
         (("cheetahs",), {"coupling": -1.0}, "coupling of -1", "from 0 to 10000"),
@@ -201,6 +230,13 @@ def test_errors_say_what_and_how_to_mend_it(
 
 
 # ---- what is not local ----
+
+
+def test_of_a_swimmer_only_the_speed_is_not_local() -> None:
+    local, team = (describe("safe-swimmer:8x1", cost=mode).nonlocal_facts for mode in ("local", "team"))
+    assert local == ("the head's speed is in every agent's reward, each with an equal share",)
+    assert team[1:] == ("every agent is given the head's cost",)
+    assert describe("safe-swimmer:1x3").nonlocal_facts == ()
 
 
 def test_what_is_not_local_is_said() -> None:

@@ -92,6 +92,23 @@ class Patrol:
         )
 
 
+class DrawnPatrol(Patrol):
+    """Draws itself without any library: a column for each agent, where it is."""
+
+    def __init__(self, render_mode=None, **arguments):
+        super().__init__(**arguments)
+        self._render_mode = render_mode
+
+    def render(self):
+        if self._render_mode != "rgb_array":
+            return None
+        picture = np.full((41, 60, 3), 30, "u1")
+        for number, agent in enumerate(self.possible_agents):
+            row = int(np.clip(20 + 8 * self.place[agent], 0, 40))
+            picture[row, 20 * number : 20 * number + 20] = 250
+        return picture
+
+
 class SavedPatrol(Patrol):
     def save_state(self):
         import json

@@ -1,4 +1,4 @@
-"""The figures of a comparison: one run over its last rounds, and runs that differ in nothing but their seed.
+"""The figures of runs: one run over its last rounds, and runs that differ in nothing but their seed.
 
 No file and no clock here: lines of ``metrics.jsonl`` go in, numbers come out.
 """
@@ -17,6 +17,8 @@ from scalmarl.launch.summary import each_cost
 LEAST_WINDOW = 10
 """No window is shorter than so many rounds."""
 RESAMPLES = 9999
+AT_ONCE = 10_000_000
+"""So many resampled numbers are held in memory."""
 SEEDS_FOR_AN_INTERVAL = 3
 MEASURES = {
     "return": "team return per episode",
@@ -103,13 +105,50 @@ def over_seeds(values: Sequence[float | None]) -> dict[str, Any]:
     if known.size:
         found["iqm"] = float(interquartile_mean(known))
     if known.size >= SEEDS_FOR_AN_INTERVAL:
-        from scipy.stats import bootstrap
-
-        interval = bootstrap(
-            (known,), interquartile_mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
-        ).confidence_interval
-        found["low"], found["high"] = float(interval.low), float(interval.high)
+        low, high = _percentile_interval(known, interquartile_mean)
+        found["low"], found["high"] = float(low), float(high)
     return found
+
+
+def over_episodes(rows: Sequence[Sequence[float]]) -> list[dict[str, float | None]]:
+    """Of every row, which has one figure per episode: ``mean`` and its 95 % percentile bootstrap interval ``low`` to
+    ``high`` (``None`` with fewer than three episodes)."""
+    values = np.array(rows, dtype=float)
+    means = values.mean(axis=1).tolist()
+    if values.shape[1] < SEEDS_FOR_AN_INTERVAL:
+        return [{"mean": mean, "low": None, "high": None} for mean in means]
+    low, high = _percentile_interval(values, np.mean)
+    return [{"mean": mean, "low": float(below), "high": float(above)} for mean, below, above in zip(means, low, high)]
+
+
+def _percentile_interval(values: NDArray[np.float64], statistic: Any) -> tuple[Any, Any]:
+    """Of a statistic along the last axis, by resampling that axis (Efron 1979); every row sees the same resamples, so
+    its ends are its own alone."""
+    from scipy.stats import bootstrap
+
+    batch = max(1, AT_ONCE // values.size)
+    interval = bootstrap(
+        (values,), statistic, n_resamples=RESAMPLES, batch=batch, axis=-1, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return interval.low, interval.high
+
+
+def band_over_seeds(curves: NDArray[np.float64], interval: bool = True) -> tuple[NDArray[np.float64], ...]:
+    """``over_seeds`` of every point of curves ``[seeds, points]``, NaN where a seed has no value: interquartile mean,
+    low and high, ``[points]`` each, NaN where there is none or no ``interval`` is wanted."""
+    points = curves.shape[1]
+    middle, low, high = (np.full(points, np.nan) for _ in range(3))
+    known = ~np.isnan(curves)
+    for pattern in np.unique(known, axis=1).T:
+        if not pattern.any():
+            continue
+        at = np.flatnonzero((known == pattern[:, None]).all(axis=0))
+        values = curves[np.ix_(pattern, at)].T
+        middle[at] = interquartile_mean(values)
+        if interval and pattern.sum() >= SEEDS_FOR_AN_INTERVAL:
+            low[at], high[at] = _percentile_interval(values, interquartile_mean)
+    return middle, low, high
 
 
 def binned(lines: Iterable[dict[str, Any]], name: str, edges: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -133,3 +172,17 @@ def binned(lines: Iterable[dict[str, Any]], name: str, edges: NDArray[np.float64
             value = episode_mean(some, name)
             curve[at] = np.nan if value is None else value
     return curve
+
+
+def middle_round(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Seconds of a round that is neither among the fastest nor the slowest: ``sample_s`` and ``update_s`` of the agent
+    that takes longest, ``wall_s``, and what is left of it, ``rest_s`` (0 where two agents' phases overlap).
+
+    Means over the middle half of the rounds by wall time, one choice of rounds for all parts. The first round holds the
+    start of the processes and is left out where there are others.
+    """
+    ordered = sorted(lines[1:] or lines, key=lambda line: line["wall_s"])
+    cut = len(ordered) // 4
+    kept = ordered[cut : len(ordered) - cut]
+    found = {name: sum(line[name] for line in kept) / len(kept) for name in ("sample_s", "update_s", "wall_s")}
+    return {**found, "rest_s": max(found["wall_s"] - found["sample_s"] - found["update_s"], 0.0)}

@@ -1,0 +1,286 @@
+"""The numbers behind each figure: runs go in, rows of a table come out. A picture shows its rows and nothing else.
+
+Rules of this file: pure. Every row is a dictionary with the same keys; ``None`` where there is no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalmarl.agents.algorithms import ALGORITHMS
+from scalmarl.launch.figures_runs import Group, Run, World
+from scalmarl.launch.run_statistics import band_over_seeds, binned, measure, middle_round, over_seeds
+from scalmarl.launch.summary import each_cost
+from scalmarl.launch.traffic import all_to_all_bytes, predicted_bytes
+
+BINS = 40
+WINDOW = 0.1
+Rows = list[dict[str, Any]]
+
+
+class Lacking(Exception):
+    """The runs have no data for a figure; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one picture is about: a world, or several of one task that differ in their number of agents; and the share
+    of the rounds, at the end, that final figures are taken over."""
+
+    worlds: list[World]
+    window: float = WINDOW
+
+    @property
+    def groups(self) -> list[Group]:
+        """All of them."""
+        return [group for world in self.worlds for group in world.groups]
+
+
+def finals(group: Group, window: float) -> list[dict[str, float | None]]:
+    """``MEASURES`` of every run of a group over the last of their common rounds."""
+    return [measure(group.lines(run), group.rounds, window) for run in group.runs]
+
+
+def curves(scope: Scope) -> Rows:
+    """Return and cost against environment steps: interquartile mean over seeds and its interval, the limits, and the
+    environment steps at which a process died. The largest agent's cost stands apart where it is not the mean."""
+    steps = max(group.lines(run)[-1]["env_steps"] for group in scope.groups for run in group.runs)
+    edges = np.linspace(0.0, steps, min(BINS, max(group.rounds for group in scope.groups)) + 1)
+    rows: Rows = []
+    for group in scope.groups:
+        for name, kind in (("return", "return_team"), ("cost", "cost"), ("largest_cost", "largest_cost")):
+            each = np.array([binned(group.lines(run), kind, edges) for run in group.runs])
+            bands = zip((edges[1:] + edges[:-1]) / 2, *band_over_seeds(each), (~np.isnan(each)).sum(axis=0))
+            rows += [_point(group.label, name, at, *rest) for at, *rest in bands if rest[-1]]
+    if not any(row["measure"] == "return" for row in rows):
+        raise Lacking("no episode has ended in these runs")
+    means, largest = ([row["iqm"] for row in rows if row["measure"] == name] for name in ("cost", "largest_cost"))
+    if np.allclose(means, largest):
+        rows = [row for row in rows if row["measure"] != "largest_cost"]
+    for group in scope.groups:
+        samples = group.plan.samples
+        deaths = sorted({at * samples for run in group.runs for at in run.deaths if at < group.rounds})
+        rows += [_point(group.label, "death", at) for at in deaths]
+    return rows + [_point("", "limit", None, limit) for limit in scope.worlds[0].limits()]
+
+
+def _point(
+    label: str, name: str, at: float | None, iqm: float | None = None, low: float | None = None,
+    high: float | None = None, seeds: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    numbers = {"env_steps": at, "iqm": iqm, "low": low, "high": high}
+    known = {name: None if x is None or np.isnan(x) else float(x) for name, x in numbers.items()}
+    return {"label": label, "measure": name, **known, "seeds": None if seeds is None else int(seeds)}
+
+
+def tradeoff(scope: Scope) -> Rows:
+    """Return against cost over the final window: every run, and the groups over their seeds."""
+    rows: Rows = []
+    for group in scope.groups:
+        each = finals(group, scope.window)
+        for run, found in zip(group.runs, each):
+            if found["return"] is not None and found["cost"] is not None:
+                rows.append(_pair(group.label, run.plan.seed, {"iqm": found["return"]}, {"iqm": found["cost"]}))
+        pair = [over_seeds([found[name] for found in each]) for name in ("return", "cost")]
+        if all(found["iqm"] is not None for found in pair):
+            rows.append(_pair(group.label, None, *pair))
+    if not rows:
+        raise Lacking("no episode has ended in the last rounds of these runs")
+    return rows + [_pair("limit", None, {"iqm": None}, {"iqm": limit}) for limit in scope.worlds[0].limits()]
+
+
+def _pair(label: str, seed: int | None, returns: dict[str, Any], costs: dict[str, Any]) -> dict[str, Any]:
+    ends = ("iqm", "low", "high")
+    return {
+        "label": label, "seed": seed,
+        **{f"return_{end}": returns.get(end) for end in ends}, **{f"cost_{end}": costs.get(end) for end in ends},
+    }  # fmt: skip
+
+
+def kappa(scope: Scope) -> Rows:
+    """Return and mean cost over the final window against kappa, and of what hears nobody or everybody."""
+    _require_kappas(scope)
+    rows: Rows = []
+    for group in scope.groups:
+        each = finals(group, scope.window)
+        for name in ("return", "cost"):
+            found = over_seeds([one[name] for one in each])
+            if found["iqm"] is not None:
+                rows.append(
+                    {
+                        "label": group.family, "role": _role(group), "kappa": group.plan.kappa, "measure": name,
+                        **{end: found[end] for end in ("iqm", "low", "high")}, "seeds": len(group.runs),
+                    }
+                )  # fmt: skip
+    if not any(row["role"] == "kappa" for row in rows):
+        raise Lacking("no episode has ended in the last rounds of the runs with a kappa")
+    empty = dict.fromkeys(("kappa", "low", "high", "seeds"))
+    limits = scope.worlds[0].limits()
+    return rows + [{"label": "", "role": "limit", "measure": "cost", "iqm": limit, **empty} for limit in limits]
+
+
+def _role(group: Group) -> str:
+    known = ALGORITHMS.get(group.algorithm)
+    return {"all": "full state", "own": "independent"}.get(known.hears if known else "kappa", "kappa")
+
+
+def _require_kappas(scope: Scope) -> None:
+    seen: dict[str, set[int]] = {}
+    for group in scope.groups:
+        if _role(group) == "kappa":
+            seen.setdefault(group.family, set()).add(group.plan.kappa)
+    if max((len(kappas) for kappas in seen.values()), default=0) < 2:
+        raise Lacking("it needs one algorithm with at least two values of kappa")
+
+
+def bytes_kappa(scope: Scope) -> Rows:
+    """Wire bytes that an agent sends in a round, mean over agents, against kappa: measured, by the formula, and if
+    everybody heard everybody."""
+    _require_kappas(scope)
+    return [{"kappa": group.plan.kappa, **_bytes(group)} for group in scope.groups if _role(group) == "kappa"]
+
+
+def _bytes(group: Group) -> dict[str, Any]:
+    """Of one group, per agent and round; a mean over rounds and seeds, which are equal but where agents were absent."""
+    plan = group.plan
+    measured = np.mean([_sent(group.lines(run)) for run in group.runs], axis=0)
+    formula = np.array([predicted_bytes(plan, agent, group.runs[0].absences()) for agent in range(plan.agents)])
+    everybody = [all_to_all_bytes(plan, agent) for agent in range(plan.agents)]
+    return {
+        "label": group.family, "agents": plan.agents,
+        "measured_mean": float(measured.mean()), "measured_most": float(measured.max()),
+        "predicted_mean": float(formula.mean()), "predicted_most": float(formula.max()),
+        "all_to_all_mean": float(np.mean(everybody)), "all_to_all_most": float(max(everybody)),
+    }  # fmt: skip
+
+
+def _sent(lines: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """Bytes per round of every agent, ``[N]``."""
+    sent: NDArray[np.float64] = np.array([line["bytes_agent"] for line in lines], dtype=float)
+    return np.asarray(sent.mean(axis=0))
+
+
+def bytes_agents(scope: Scope) -> Rows:
+    """Wire bytes that an agent sends in a round against the number of agents, at fixed kappa."""
+    groups = [group for group in scope.groups if _role(group) == "kappa"]
+    alike = len({group.plan.samples for group in groups}) <= 1
+    rows = []
+    for group in groups:
+        size = "" if alike else f", {group.plan.samples:,} samples a round"
+        rows.append({**_bytes(group), "label": f"{group.plan.task.name}, {group.label}{size}"})
+    numbers: dict[str, set[int]] = {}
+    for row in rows:
+        numbers.setdefault(row["label"], set()).add(row["agents"])
+    kept = [row for row in rows if len(numbers[row["label"]]) > 1]
+    if not kept:
+        raise Lacking("it needs one task, algorithm and kappa with at least two numbers of agents")
+    return sorted(kept, key=lambda row: (row["label"], row["agents"]))
+
+
+def wall_time(scope: Scope) -> Rows:
+    """Seconds of a round: sampling, update, and the rest (commit, files, waiting for others)."""
+    _require_fields(scope.groups, "sample_s", "update_s")
+    rows = []
+    for group in scope.groups:
+        each = [middle_round(group.lines(run)) for run in group.runs]
+        means = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+        rows.append({"label": group.label, **means, "seeds": len(each)})
+    return rows
+
+
+def multipliers(scope: Scope) -> Rows:
+    """Every agent's multipliers over rounds, interquartile mean over seeds; of the groups that charge a cost."""
+    charging = [group for group in scope.groups if group.runs[0].settings["learner.cost_terms"] != "none"]
+    if not charging:
+        raise Lacking("none of the algorithms charges a cost")
+    _require_fields(charging, "lambda_agent")
+    return [row for group in charging for row in _multipliers_of(group)]
+
+
+def _multipliers_of(group: Group) -> Iterable[dict[str, Any]]:
+    for agent in range(group.plan.agents):
+        for cost in range(group.plan.costs(agent)):
+            each = np.array([_over_rounds(group, run, agent, cost) for run in group.runs])
+            middle, _, _ = band_over_seeds(each, interval=False)
+            seeds = (~np.isnan(each)).sum(axis=0)
+            for round in np.flatnonzero(seeds):
+                yield {
+                    "label": group.label, "agent": agent, "cost": cost, "round": int(round),
+                    "multiplier": float(middle[round]), "seeds": int(seeds[round]),
+                }  # fmt: skip
+
+
+def _over_rounds(group: Group, run: Run, agent: int, cost: int) -> NDArray[np.float64]:
+    """One multiplier per round, NaN where the line was lost or the agent absent."""
+    found = np.full(group.rounds, np.nan)
+    for line in group.lines(run):
+        own = each_cost(line["lambda_agent"][agent])
+        if own:
+            found[line["round"]] = own[cost]
+    return found
+
+
+def _require_fields(groups: Sequence[Group], *names: str) -> None:
+    for run in (run for group in groups for run in group.runs):
+        missing = [name for name in names if any(name not in line for line in run.lines)]
+        if missing:
+            raise Lacking(
+                f"the metrics of {run.path} lack {', '.join(missing)}; another version of scalmarl wrote them"
+            )
+
+
+@dataclass(frozen=True)
+class Sort:
+    """A sort of figure: its file's name, what it shows, and its numbers; ``whole``: one for all worlds together."""
+
+    name: str
+    words: str
+    rows: Callable[[Scope], Rows]
+    whole: bool = False
+
+
+SORTS = (
+    Sort("curves", "Return and cost per episode against environment steps", curves),
+    Sort("tradeoff", "Return against cost over the final rounds", tradeoff),
+    Sort("kappa", "Return and cost over the final rounds against kappa", kappa),
+    Sort("bytes-kappa", "Wire bytes that an agent sends in a round against kappa", bytes_kappa),
+    Sort("bytes-agents", "Wire bytes that an agent sends in a round against the number of agents", bytes_agents, True),
+    Sort("wall-time", "Wall time of a round", wall_time),
+    Sort("multipliers", "Lagrange multipliers over rounds", multipliers),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A figure that there is data for; ``name``: of its files, ``title``: of its world."""
+
+    sort: Sort
+    name: str
+    title: str
+    rows: Rows
+    seeds: tuple[int, int]
+    """Least and largest number of seeds of a group."""
+
+
+def find_figures(worlds: list[World], window: float, only: Sequence[str] = ()) -> tuple[list[Found], dict[str, str]]:
+    """Every figure that the runs have data for, and those that they have none for with the reason."""
+    found, lacking = [], {}
+    for sort in SORTS:
+        if only and sort.name not in only:
+            continue
+        scopes = [Scope(worlds, window)] if sort.whole else [Scope([world], window) for world in worlds]
+        for scope in scopes:
+            alone = sort.whole or len(worlds) == 1
+            name = sort.name if alone else f"{sort.name}-{scope.worlds[0].slug}"
+            title = scope.worlds[0].title if len(scope.worlds) == 1 else ""
+            seeds = sorted(len(group.runs) for group in scope.groups)
+            try:
+                found.append(Found(sort, name, title, sort.rows(scope), (seeds[0], seeds[-1])))
+            except Lacking as why:
+                lacking[name] = str(why)
+    return found, lacking
