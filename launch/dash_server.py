@@ -33,7 +33,7 @@ from scalmarl.launch.control_socket import ask
 from scalmarl.launch.dash_camera import Camera
 from scalmarl.launch.dash_command import HOST
 from scalmarl.launch.dash_data import PageData, kept_states
-from scalmarl.launch.errors import NoSuchRun, UserProblem
+from scalmarl.launch.errors import UserProblem
 from scalmarl.launch.reading import log_tail
 from scalmarl.launch.run_directory import RunDirectory, read_plan
 from scalmarl.protocol.keys import COORDINATOR, SIM, process_id
@@ -201,19 +201,24 @@ async def _log(request: Request) -> Response:
 
 
 async def _camera(request: Request) -> Response:
-    """The last state that is kept up to the start of a round; the header says of which round it is."""
+    """The last state that is kept up to the start of a round; the header says of which round it is. That there is none,
+    or no graphics library, is an answer like any other."""
     service = _service(request)
     asked = request.query_params.get("round", "")
     if not asked.isdecimal():
         return _problem(404, "say of which round", "add ?round=R")
-    try:
+    why_not = f"no state of the world is kept up to round {asked}"
+    for _ in range(2):
         kept = [round for round in await run_sync(kept_states, service.run) if round <= int(asked)]
         if not kept:
-            raise NoSuchRun(f"no state of the world is kept up to round {asked}", "choose a later round")
-        picture = await run_sync(service.camera.picture, kept[-1])
-    except UserProblem as problem:
-        return _problem(404, problem.what, problem.hint)
-    return Response(picture, media_type="image/jpeg", headers={"X-Round": str(kept[-1])})
+            break
+        try:
+            picture = await run_sync(service.camera.picture, kept[-1])
+            return Response(picture, media_type="image/jpeg", headers={"X-Round": str(kept[-1])})
+        except UserProblem as problem:
+            # Once more: a commit may have moved the file while it was read.
+            why_not = f"{problem.what}; {problem.hint}"
+    return JSONResponse({"why_not": why_not})
 
 
 # ---- what is written ----

@@ -68,6 +68,7 @@ function updateAgent() {
     `multiplier ${numbers(figure("lambda_agent", agent))}`, `KL spent ${numbers(figure("kl_agent", agent))} of radius ${numbers(figure("radius_agent", agent))} nats`,
     `bound by ${(figure("bound_agent", agent)[0]) || "-"}`, `sent ${bytesWords(figure("bytes_agent", agent)[0] || 0)} in the round`,
   ];
+  if (process && isLatest() && isLive() && process.waits_for) facts.push(`in phase ${process.phase}, waits for ${process.waits_for}`);
   if (process && isLatest()) facts.push(`pid ${process.pid}`, `${process.restarts} restart${process.restarts === 1 ? "" : "s"}`);
   byId("agent-facts").textContent = facts.join("; ");
   updateButtons(agent, process);

@@ -3,7 +3,7 @@
 
 const curves = {};
 const drawnAs = {};
-const AXIS_WORDS = { env_steps: "environment steps", round: "rounds", minutes: "minutes of work", bytes: "MB sent by all agents" };
+const AXIS_WORDS = { env_steps: "environment steps", round: "rounds", minutes: "minutes of wall time", bytes: "MB sent by all agents" };
 
 // The x of every recorded round, at its end.
 function axis() {
@@ -122,12 +122,12 @@ function updateCurves() {
   if (drawnAs.team === curvesKey()) return;
   drawnAs.team = curvesKey();
   const still = run.about.standing_still_return;
-  const rate = { label: "per episode length", values: column("return_rate"), stroke: "fine" };
-  const whole = { label: "whole episodes", values: column("return_team"), stroke: "second" };
+  const rate = { label: "per episode length", values: column("return_rate"), stroke: "fine", width: 1.25 };
+  const whole = { label: "whole episodes", values: column("return_team"), stroke: "second", width: 2.75 };
   const anchors = still === null ? [] : [{ label: "standing still", value: still, stroke: "ended", dash: [2, 4] }];
   chart("return", has(whole.values) ? [rate, whole] : [rate], anchors, "Return of the team");
-  const costRate = { label: "per episode length", values: column("cost_rate_team"), stroke: "fine" };
-  const costWhole = { label: "whole episodes", values: column("cost_team"), stroke: "second" };
+  const costRate = { label: "per episode length", values: column("cost_rate_team"), stroke: "fine", width: 1.25 };
+  const costWhole = { label: "whole episodes", values: column("cost_team"), stroke: "second", width: 2.75 };
   chart("cost", has(costWhole.values) ? [costRate, costWhole] : [costRate], limitLines(run.about.limits.flat()), "Cost of the team");
   byId("cost-title").textContent = run.about.cost_mode === "local"
     ? "Cost: per step the largest of any agent, summed over an episode; dashed: the limit of an agent" : "Cost; dashed: its limit";

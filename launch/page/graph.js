@@ -47,7 +47,7 @@ function graphStyle() {
       width: "data(width)", "line-color": colour("soft"), "curve-style": "unbundled-bezier",
       "control-point-distances": "data(bend)", "control-point-weights": 0.5, opacity: 0.85 } },
     { selector: "edge.far", style: { "line-style": "dashed", opacity: 0.6 } },
-    { selector: "node.turn", style: { "border-width": 6, "border-color": colour("turn") } },
+    { selector: "node.turn", style: { "underlay-color": colour("turn"), "underlay-padding": 9, "underlay-opacity": 0.55 } },
     { selector: "node.near", style: { "border-width": 4, "border-color": colour("accent") } },
     { selector: "node.chosen", style: { "border-width": 6, "border-style": "double", "border-color": colour("accent") } },
     { selector: "edge.near", style: { "line-color": colour("accent"), opacity: 1 } },
@@ -55,6 +55,7 @@ function graphStyle() {
   ];
   for (const [name, [, shape]] of Object.entries(SHAPES))
     styles.splice(1, 0, { selector: `node.${name}`, style: { shape, "background-color": colour(name) || colour("ended") } });
+  styles.push({ selector: "node.dead", style: { width: 46, height: 46 } });
   styles.push({ selector: "node.absent", style: { "background-opacity": 0.15, "border-style": "dashed" } });
   return styles;
 }
@@ -108,7 +109,10 @@ function updateGraph() {
   graph.cy.batch(() => {
     graph.cy.nodes().forEach((node) => {
       const agent = Number(node.id());
-      node.removeClass(Object.keys(SHAPES).join(" ")).addClass(health(named(agent)));
+      const found = health(named(agent));
+      node.removeClass(Object.keys(SHAPES).join(" ")).addClass(found);
+      // In grey an octagon is too like a disc.
+      node.data("label", { dead: `${agent} ×`, late: `${agent} ?` }[found] || String(agent));
       node.toggleClass("turn", holders.includes(agent));
       node.toggleClass("chosen", agent === run.chosen);
       node.toggleClass("near", near !== null && near.has(agent) && agent !== run.chosen);

@@ -85,7 +85,7 @@ async function updateCamera() {
   if (page.camera.round === null) words.textContent = "starting the camera";
   try {
     const answer = await fetch(`api/camera?round=${round}`);
-    if (answer.ok) {
+    if (answer.headers.has("X-Round")) {
       page.camera.round = Number(answer.headers.get("X-Round"));
       if (page.camera.url) URL.revokeObjectURL(page.camera.url);
       page.camera.url = URL.createObjectURL(await answer.blob());
@@ -93,8 +93,7 @@ async function updateCamera() {
       image.hidden = !byId("camera-on").checked;
       words.textContent = image.alt = `copy 0 of the world at the start of round ${page.camera.round}`;
     } else {
-      const { error } = await answer.json();
-      words.textContent = `${error.message}; ${error.hint}`;
+      words.textContent = (await answer.json()).why_not;
     }
   } catch (error) { words.textContent = "no picture: the server has ended"; }
   setTimeout(() => { page.camera.busy = false; drawSoon(); }, 1000);

@@ -87,11 +87,11 @@ function healthWords(name) {
   const found = health(name);
   const process = statusOf(name);
   if (isLatest() && process && isLive()) {
-    const waits = process.waits_for ? `, waits for ${process.waits_for}` : "";
     if (found === "late") return `late: silent for ${process.silent_s} s`;
     if (found === "dead" && process.state !== "down") return "died, is coming back";
     if (found === "dead") return "down";
-    return `${found === "fine" ? process.phase || "runs" : SHAPES[found][2]}${waits}`;
+    if (found !== "fine") return SHAPES[found][2];
+    return process.waits_for ? `waits for ${process.waits_for.split(",")[0].replace(" of coordinator", "")}` : process.phase || "runs";
   }
   if (found === "dead") return "died, or was away";
   return found === "fine" ? "took part" : SHAPES[found][2];

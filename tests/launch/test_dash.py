@@ -288,6 +288,17 @@ def test_writing_needs_the_token_our_own_page_and_our_own_name(
     assert served.ask("/api/kill", "POST", b'{"process": "agent/1"}', **mine)[0] == status
 
 
+def test_the_camera_answers_with_a_picture_or_with_why_not(served: Served, run: RunDirectory) -> None:
+    for asked, shown in ((str(10**6), kept_states(run)[-1]), ("0", 0)):
+        status, content, headers = served.ask(f"/api/camera?round={asked}")
+        assert status == 200
+        if headers["content-type"] == "image/jpeg":
+            assert (int(headers["x-round"]), content[:3]) == (shown, b"\xff\xd8\xff")
+        else:
+            assert "no graphics library works here" in json.loads(content)["why_not"]
+    assert served.ask("/api/camera?round=-1")[0] == 404
+
+
 def test_a_rebound_name_may_not_even_read(served: Served) -> None:
     assert served.ask("/", Host=f"localhost:{served.port}")[0] == 200
     assert served.ask("/", Host=f"elsewhere.example:{served.port}")[0] == 421
