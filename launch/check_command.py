@@ -16,7 +16,7 @@ from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.sim_tools import ask
 from scalmarl.launch.voice import console
-from scalmarl.launch.world_door import wish_of, world_options
+from scalmarl.launch.world_door import wanted, wish_of, world_options
 from scalmarl.sim_server.tasks import is_foreign
 
 CHECKED_WITHIN_S = 600.0
@@ -61,7 +61,7 @@ def check(world: str, as_json: bool, **choices: Any) -> None:
     if is_foreign(world):
         config = WorldConfig(task=world, **chosen)
     else:
-        described(world)
+        wanted(world)
         config = WorldConfig(task=OWN_TASKS, arguments={**chosen.get("arguments", {}), "task": world})
     found = checks_of(config)
     failed = [line for line in found if line["verdict"] == "fail"]
@@ -75,13 +75,6 @@ def check(world: str, as_json: bool, **choices: Any) -> None:
         click.echo(f"{world}: {len(failed)} of {len(found)} checks failed" if failed else f"{world} keeps the contract")
     if failed:
         sys.exit(int(Exit.TRAINING_FAILED))
-
-
-def described(task: str) -> None:
-    """Raises ``UsageProblem`` for a task that there is not."""
-    from scalmarl.launch.env_command import wanted
-
-    wanted(task)
 
 
 def checks_of(config: WorldConfig) -> list[dict[str, str]]:

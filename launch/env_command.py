@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import networkx as nx
 from rich.table import Table
 
 from scalmarl.launch.check_command import check
-from scalmarl.launch.config import SEEDS, WorldConfig
-from scalmarl.launch.errors import MachineNotFit, TrainingFailed, UsageProblem, UserProblem
+from scalmarl.launch.config import SEEDS
+from scalmarl.launch.errors import TrainingFailed, UsageProblem
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
-from scalmarl.launch.sim_tools import GRAPHICS_CURE, ask, graphics_to_try, last_words, run_tool
+from scalmarl.launch.sim_tools import ask
 from scalmarl.launch.summary import each_cost
+from scalmarl.launch.task_picture import check_picture, draw, picture_of, write_picture
+from scalmarl.launch.task_words import graph_words, listed, print_task, sizes, summary
 from scalmarl.launch.voice import console
-from scalmarl.launch.world_door import describe_foreign, world_options
-from scalmarl.protocol.graph import AgentGraph, graph_of_edges
+from scalmarl.launch.world_door import wanted, world_options
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.task_family import REWARDS
-from scalmarl.sim_server.tasks import FAMILIES, describe, is_foreign
+from scalmarl.sim_server.tasks import FAMILIES
 
 POLICIES = ("zero", "random")
 MOST_EPISODES = 4096
-PICTURE_WITHIN_S = 60.0
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
@@ -60,102 +56,7 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def wanted(task: str, **choices: Any) -> TaskSpec:
-    """The task of these options, ours or a world from outside. Raises ``UserProblem``."""
-    agents = choices.pop("agents", None)
-    door = {name: choices.pop(name) for name in ("python", "arguments") if choices.get(name) is not None}
-    if is_foreign(task):
-        chosen = {name: value for name, value in choices.items() if value is not None and name != "reward"}
-        return describe_foreign(WorldConfig(task=task, **door, **chosen), agents, choices.get("reward"))
-    choices = {name: value for name, value in choices.items() if name not in ("python", "arguments")}
-    if door:
-        raise UsageProblem(f"{task} is one of our own tasks", "leave --world-arg and --world-python out")
-    try:
-        return describe(task, agents, **choices)
-    except ValueError as error:
-        what, _, hint = str(error).partition("; ")
-        raise UsageProblem(what, f"{hint}; see: scalmarl env list") from None
-
-
 # ---- list ----
-
-
-def listed() -> Iterator[TaskSpec]:
-    """Every task in its usual partitions."""
-    for family in FAMILIES.values():
-        for partition in family.partitions:
-            yield describe(f"{family.name}:{partition}" if partition else family.name)
-
-
-def path_order(graph: AgentGraph) -> list[int]:
-    """The agents of a path from its end with the smaller number; nothing for any other graph."""
-    if not nx.is_tree(graph) or max(degree for _, degree in graph.degree) > 2:
-        return []
-    first = min(agent for agent, degree in graph.degree if degree <= 1)
-    return list(nx.dfs_preorder_nodes(graph, first))
-
-
-def graph_words(spec: TaskSpec) -> str:
-    """``path``, ``complete``, ``ring``, or the number of edges and the diameter."""
-    graph = graph_of_edges(spec.agents, spec.edges)
-    if spec.agents == 1:
-        return "one agent"
-    if order := path_order(graph):
-        return "path" if order == sorted(order) else f"path {'-'.join(map(str, order))}"
-    if len(spec.edges) == spec.agents * (spec.agents - 1) // 2:
-        return "complete"
-    if nx.is_connected(graph) and all(degree == 2 for _, degree in graph.degree):
-        return "ring"
-    kind = "tree" if nx.is_tree(graph) else f"{len(spec.edges)} edges"
-    return f"{kind}, diameter {nx.diameter(graph)}"
-
-
-def graph_lines(spec: TaskSpec) -> Iterator[str]:
-    """A drawing: of a path as a row, of a tree as a tree, of any other graph as lists of neighbours."""
-    graph = graph_of_edges(spec.agents, spec.edges)
-    if order := path_order(graph):
-        yield from textwrap.wrap(" - ".join(map(str, order)), 76)
-        return
-    if nx.is_tree(graph):
-        ends = [agent for agent, degree in graph.degree if degree <= 1]
-        yield from nx.generate_network_text(graph, sources=ends[:1], ascii_only=True)
-        return
-    for agent in sorted(graph):
-        yield f"{agent}: {', '.join(str(other) for other in sorted(graph[agent]))}"
-
-
-def sizes(values: tuple[int, ...]) -> str:
-    """``25``, or ``25 to 27``."""
-    return str(values[0]) if min(values) == max(values) else f"{min(values)} to {max(values)}"
-
-
-def modes_of(spec: TaskSpec) -> dict[str, Any]:
-    """What there is to choose for a task, and in a few words what it is."""
-    if spec.maker:
-        rewards = ("team",) if spec.parameters["shared_reward"] else REWARDS
-        return {
-            "summary": "a world from outside", "reward_modes": list(rewards),
-            "cost_modes": ["local", "team", "none", "module:function"],
-        }  # fmt: skip
-    family = FAMILIES[spec.name]
-    return {
-        "summary": family.summary, "reward_modes": list(family.rewards), "cost_modes": list(family.costs),
-        "limit": family.limit,
-    }  # fmt: skip
-
-
-def summary(spec: TaskSpec) -> dict[str, Any]:
-    """A row of the list."""
-    return {
-        "task": spec.label,
-        **modes_of(spec),
-        "agents": spec.agents,
-        "graph": graph_words(spec),
-        "observation": list(spec.block_sizes),
-        "action": list(spec.action_sizes),
-        "cost": list(spec.cost_names[0]),
-        "source": spec.source,
-    }
 
 
 @env.command("list")
@@ -206,120 +107,16 @@ def show(agent: int, picture: Path | None, no_picture: bool, as_json: bool, **ch
     if agent >= spec.agents:
         raise UsageProblem(f"{spec.label} has no agent {agent}", f"give --agent 0 to {spec.agents - 1}")
     if picture is not None:
-        _check_picture(picture)
+        check_picture(picture)
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, **summary(spec), **spec.to_data()}))
     else:
-        _print_task(spec, agent)
+        print_task(spec, agent)
     if picture is not None:
-        _write_picture(picture, _draw(spec))
+        write_picture(picture, draw(spec))
         click.echo(f"picture: {picture}", err=as_json)
     elif not (no_picture or as_json):
-        click.echo(f"picture: {_picture_of(spec)}")
-
-
-def _print_task(spec: TaskSpec, agent: int) -> None:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    limits = sorted({limit for own in spec.cost_limits for limit in own})
-    modes = modes_of(spec)
-    still = zip(
-        ("return", "cost", "distance"),
-        (spec.standing_still_return, spec.standing_still_cost, spec.standing_still_distance),
-        ("", "", " m"),
-    )
-    parameters = spec.parameters["arguments"] if spec.maker else spec.parameters
-    words = {
-        "task": f"{spec.label}: {modes['summary']}",
-        "source": spec.source,
-        "agents": f"{spec.agents}, graph: {graph_words(spec)}",
-        "episode": f"{spec.horizon} control steps of {spec.control_dt:g} s, {spec.physics} physics",
-        "reward": f"{spec.reward_mode} (of {', '.join(modes['reward_modes'])})",
-        "cost": f"{spec.cost_names[0][0]}, {spec.cost_mode} (of {', '.join(modes['cost_modes'])}), "
-        f"limit {' to '.join(f'{limit:g}' for limit in (limits if len(limits) == 1 else (limits[0], limits[-1])))} "
-        f"per episode and agent",
-        "parameters": ", ".join(f"{name} {value}" for name, value in parameters.items()) or "none",
-        "standing still": ", ".join(f"{name} {x:,.1f}{unit}" for name, x, unit in still if x is not None)
-        or "not known",
-        "not local": "; ".join(spec.nonlocal_facts) or "nothing",
-    }
-    for name, text in words.items():
-        table.add_row(name, text)
-    for note in spec.notes:
-        table.add_row("note", note)
-    console().print(table)
-    click.echo("\ngraph:")
-    for line in graph_lines(spec):
-        click.echo(f"  {line}")
-    click.echo("\nagents:")
-    rows = Table.grid(padding=(0, 2))
-    for index in range(spec.agents):
-        rows.add_row(
-            f"  {index:>3}", f"observes {spec.block_sizes[index]}", f"moves {' '.join(spec.action_entries[index])}"
-        )
-    console().print(rows)
-    click.echo(f"\nagent {agent} observes {spec.block_sizes[agent]}:")
-    for number, entry in enumerate(spec.block_entries[agent]):
-        click.echo(f"  {number:>3}  {entry}")
-    click.echo()
-
-
-# ---- pictures ----
-
-
-def _check_picture(path: Path) -> None:
-    """Before anything is drawn. Raises ``UsageProblem``."""
-    if path.suffix.lower() != ".png":
-        raise UsageProblem(f"--picture {path} does not end in .png", "name a PNG file, as in --picture task.png")
-    if path.is_dir():
-        raise UsageProblem(f"--picture {path} is a directory", "name a PNG file in it")
-    if not path.parent.is_dir():
-        raise UsageProblem(f"{path.parent} is no directory", "give --picture a path in one that exists")
-
-
-def _write_picture(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise UsageProblem(
-            f"cannot write {path}: {error.strerror}", "give --picture a path that you can write"
-        ) from None
-
-
-def _picture_of(spec: TaskSpec) -> str:
-    """Draw it where nobody said anything about it, if that can be done and costs nobody a file; what came of it."""
-    if spec.maker:
-        return "none, a world from outside draws itself"
-    path = Path(f"{spec.name}-{(spec.partition or str(spec.agents)).replace('|', '-')}.png")
-    if path.exists():
-        return f"none, {path} is there already; --picture PATH draws one"
-    try:
-        _write_picture(path, _draw(spec))
-    except UserProblem as problem:
-        return f"none, {problem.what}; {problem.hint}"
-    return str(path)
-
-
-def _draw(spec: TaskSpec) -> bytes:
-    """A PNG, by a process of its own, with the first graphics library that works. Raises ``MachineNotFit``."""
-    about = json.dumps(spec.to_data()).encode()
-    last = ""
-    for graphics in graphics_to_try():
-        try:
-            done = run_tool("picture", (), about, graphics=graphics, within_s=PICTURE_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            last = f"no answer within {PICTURE_WITHIN_S:.0f} s"
-            continue
-        if done.returncode == 0:
-            return done.stdout
-        last = last_words(done)
-    raise MachineNotFit(
-        f"no graphics library works here (the last said: {last})", f"{GRAPHICS_CURE}; and the extra 'plot'"
-    )
-
-
-env.add_command(check)
+        click.echo(f"picture: {picture_of(spec)}")
 
 
 # ---- rollout ----
@@ -385,3 +182,6 @@ def _print_episodes(spec: TaskSpec, policy: str, found: list[dict[str, Any]]) ->
         style="bold",
     )
     console().print(table)
+
+
+env.add_command(check)

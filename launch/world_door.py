@@ -14,6 +14,7 @@ from scalmarl.launch.errors import UsageProblem
 from scalmarl.launch.sim_tools import ask
 from scalmarl.protocol.graph import SHAPES
 from scalmarl.protocol.task import TaskSpec
+from scalmarl.sim_server.tasks import describe, is_foreign
 
 DESCRIBED_WITHIN_S = 120.0
 """A copy is made, reset and stepped once, and what it imports may take long."""
@@ -28,6 +29,23 @@ def describe_foreign(world: WorldConfig, agents: int | None, reward: str | None)
     if "problem" in answer:
         raise UsageProblem(answer["problem"], f"mend it, then look at it with: scalmarl env check {world.task}")
     return TaskSpec.from_data(answer["spec"])
+
+
+def wanted(task: str, **choices: Any) -> TaskSpec:
+    """The task of these options, ours or a world from outside. Raises ``UserProblem``."""
+    agents = choices.pop("agents", None)
+    door = {name: choices.pop(name) for name in ("python", "arguments") if choices.get(name) is not None}
+    if is_foreign(task):
+        chosen = {name: value for name, value in choices.items() if value is not None and name != "reward"}
+        return describe_foreign(WorldConfig(task=task, **door, **chosen), agents, choices.get("reward"))
+    choices = {name: value for name, value in choices.items() if name not in ("python", "arguments")}
+    if door:
+        raise UsageProblem(f"{task} is one of our own tasks", "leave --world-arg and --world-python out")
+    try:
+        return describe(task, agents, **choices)
+    except ValueError as error:
+        what, _, hint = str(error).partition("; ")
+        raise UsageProblem(what, f"{hint}; see: scalmarl env list") from None
 
 
 def wish_of(world: WorldConfig, agents: int | None, reward: str | None) -> dict[str, Any]:

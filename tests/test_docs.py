@@ -12,8 +12,8 @@ import pytest
 
 from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.launch.config import resolve
-from scalmarl.launch.env_command import graph_words, listed, sizes
 from scalmarl.launch.planning import make_plan
+from scalmarl.launch.task_words import graph_words, listed, sizes
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes, encode
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, Role, process_name
 from scalmarl.protocol.kinds import TABLE, To, form, steps_of
