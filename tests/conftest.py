@@ -35,6 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many workers as cores, up to eight: most tests wait for launches. Campaigns have the machine to themselves."""
+    return 0 if "chaos" in config.option.markexpr.replace("not chaos", "") else min(len(os.sched_getaffinity(0)), 8)
+
+
 @dataclass
 class Launch:
     """One ``scalmarl launch`` in a directory of its own."""
