@@ -149,9 +149,8 @@ class ForeignWorld:
                 continue
             try:
                 made = ForeignCopy(make, about["arguments"], cost)
-                widths = tuple(made.width(agent) for agent in range(len(made.names)))
-                if [str(name) for name in made.names] != about["names"] or widths != self.spec.block_sizes:
-                    raise ContractBroken("its agents or observations are not those that the run was planned with")
+                if [str(name) for name in made.names] != about["names"]:
+                    raise ContractBroken("its agents are not those that the run was planned with")
             except ContractBroken as broken:
                 raise self._at(copy, broken) from broken
             self._copies.append(made)
@@ -159,7 +158,7 @@ class ForeignWorld:
     def _reset(self, copy: int) -> None:
         self.episodes.begin(np.array([copy]))
         try:
-            self._copies[copy].reset(self._episode_seed(copy))
+            self._begin_episode(copy)
         except ContractBroken as broken:
             raise self._at(copy, broken) from broken
         self._taken[copy] = []
@@ -168,6 +167,13 @@ class ForeignWorld:
             self._tell(copy, agent, 0.0, np.zeros(self._costs[agent]))
             # An agent that is not born yet is as good as dead.
             self._told[agent][copy, -FLAGS:] = 0.0 if alive[agent] else 1.0, 0.0
+
+    def _begin_episode(self, copy: int) -> None:
+        here = self._copies[copy]
+        here.reset(self._episode_seed(copy))
+        # Not before: a local state may not be there until the first reset.
+        if tuple(map(len, here.blocks)) != self.spec.block_sizes:
+            raise ContractBroken("its observations are not those that the run was planned with")
 
     def _episode_seed(self, copy: int) -> int:
         number = int(self.episodes.number[copy])
@@ -217,7 +223,7 @@ class ForeignWorld:
         here, ends = self._copies[copy], np.cumsum(self.spec.action_sizes)[:-1]
         told = [told[copy, :width] for told, width in zip(self._told, self.spec.block_sizes)]
         try:
-            here.reset(self._episode_seed(copy))
+            self._begin_episode(copy)
             if len(state):
                 here.env.load_state(state.tobytes())
                 here.alive, here.blocks = alive, [block.astype(np.float64) for block in told]

@@ -155,6 +155,16 @@ def test_our_horizon_ends_a_longer_episode_for_those_who_live() -> None:
     assert [len(own) for own in figures["cost_agent"]] == [2, 1, 1]
 
 
+def test_a_local_state_is_the_block_and_may_be_there_from_the_first_reset_on_only() -> None:
+    spec = described("patrol:LocalPatrol")
+    assert spec.block_sizes == (4, 4, 4)
+    one, two = world_of(spec), ForeignWorld(spec, copies=2, groups=1, seed=5, staggered=False)
+    assert one.observation(1, 0)[:, 1:4].tolist() == [[2.0, 3.0, 1.0]] * 2
+    stepped(one, 0, actions_of(spec, 2, 0))
+    list(two.load(one.save()))
+    assert two.save() == one.save()
+
+
 def test_modes_share_out_rewards_and_costs() -> None:
     local, team = (world_of(described(reward=mode, cost=mode)) for mode in ("local", "team"))
     for step in range(6):
