@@ -14,6 +14,7 @@ from scalmarl.sim_server.task_family import (
     Joints,
     first_with,
     fixed_partitions,
+    joint_entries,
     quotient_edges,
     task_of,
 )
@@ -45,8 +46,7 @@ PARTITIONS: dict[str, tuple[Joints, ...]] = {
 def entries(joints: Joints) -> tuple[str, ...]:
     """What an agent that owns these joints is told."""
     return (
-        *(f"{joint} position (rad)" for joint in joints),
-        *(f"{joint} speed (rad/s)" for joint in joints),
+        *joint_entries(joints),
         *(f"contact force on the limb of {joint}, clipped at 1 (N)" for joint in joints),
         *ROOT_ENTRIES,
         PRESENCE,

@@ -61,7 +61,9 @@ class HopperScene(PlanarScene):
         upright: Bools = bounded & (qpos[:, 1] > LOWEST) & (np.abs(qpos[:, 2]) < STEEPEST)
         return ~upright
 
-    def _near(self, copies: slice) -> Bools:
+    def _costly(self, copies: slice, moved: Array) -> Bools:
+        if self.limits_speed:
+            return self.too_fast(moved)
         if self.spec.cost_mode == "local":
             gaps = self._box[:, None] - self._middles[copies][:, self._limb_geoms, 0]
             return self._owned_limbs.any(gaps < NEAR)

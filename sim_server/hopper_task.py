@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.planar_task import CONTROL_DT, TORSO_ENTRIES, joint_entries, nonlocal_facts, standing_still
+from scalmarl.sim_server.planar_task import CONTROL_DT, TORSO_ENTRIES, nonlocal_facts, standing_still
 from scalmarl.sim_server.task_family import (
     PRESENCE,
     PUBLISHED_STD,
@@ -15,6 +15,7 @@ from scalmarl.sim_server.task_family import (
     edges_of_bodies,
     first_with,
     fixed_partitions,
+    joint_entries,
     quotient_edges,
     task_of,
 )

@@ -13,6 +13,7 @@ from scalmarl.sim_server.task_family import (
     edges_of_bodies,
     first_with,
     fixed_partitions,
+    joint_entries,
     quotient_edges,
     task_of,
 )
@@ -67,8 +68,7 @@ def limbs_of(joints: Joints) -> tuple[str, ...]:
 def entries(joints: Joints) -> tuple[str, ...]:
     """What an agent that owns these joints is told."""
     return (
-        *(f"{joint} position (rad)" for joint in joints),
-        *(f"{joint} speed (rad/s)" for joint in joints),
+        *joint_entries(joints),
         *(f"contact force on the {limb} (100 N), clipped at 10" for limb in limbs_of(joints)),
         *ROOT_ENTRIES,
         PRESENCE,

@@ -6,7 +6,7 @@ import re
 
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.corridor import PERIOD, scale_for
-from scalmarl.sim_server.task_family import PRESENCE, REWARDS, Choice, Family, task_of
+from scalmarl.sim_server.task_family import PRESENCE, REWARDS, Choice, Family, joint_entries, task_of
 from scalmarl.sim_server.velocity_cost import VELOCITY
 
 CONTROL_DT = 0.02
@@ -19,8 +19,7 @@ JOINTS = ("hip_1", "ankle_1", "hip_2", "ankle_2")
 """Of one segment; its actuators carry the same names."""
 
 SEGMENT_ENTRIES = (
-    *(f"{joint} position (rad)" for joint in JOINTS),
-    *(f"{joint} speed (rad/s)" for joint in JOINTS),
+    *joint_entries(JOINTS),
     "height z (m)",
     *(f"up vector {axis}, world frame" for axis in "xyz"),
     *(f"linear velocity {axis} (m/s), world frame" for axis in "xyz"),

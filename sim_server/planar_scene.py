@@ -43,16 +43,15 @@ class PlanarScene(Scene):
         """See ``Scene.score``."""
         fallen = self._fallen(copies)
         rewards = (moved / self.spec.control_dt + ALIVE * ~fallen[:, None]) / self.spec.agents - CONTROL_COST * efforts
-        costs = self.too_fast(moved) if self.limits_speed else self._near(copies)
-        return Outcome(rewards, costs.astype(np.float64), fallen, moved[:, 0])
+        return Outcome(rewards, self._costly(copies, moved).astype(np.float64), fallen, moved[:, 0])
 
     @abstractmethod
     def _fallen(self, copies: slice) -> Bools:
         """``[E/G]``: whose episode is over."""
 
-    def _near(self, copies: slice) -> Bools:
-        """``[E/G, A]`` or ``[E/G, 1]``: what costs when it is not speed."""
-        raise NotImplementedError(f"{self.spec.name} has no cost but speed")
+    def _costly(self, copies: slice, moved: Array) -> Bools:
+        """``[E/G, A]`` or ``[E/G, 1]``: whom the step costs; speed, unless a subclass knows of more."""
+        return self.too_fast(moved)
 
     def tell_body(self, copies: slice, out: Floats) -> None:
         """Fill what is told of joints and torso."""

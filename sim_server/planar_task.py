@@ -1,8 +1,6 @@
-"""What the descriptions of hopper and walker share: what is told of a planar torso, and of the joints. No MuJoCo."""
+"""What the descriptions of hopper and walker share: what is told of a planar torso. No MuJoCo."""
 
 from __future__ import annotations
-
-from scalmarl.sim_server.task_family import Joints
 
 CONTROL_DT = 0.008
 TORSO_ENTRIES = (
@@ -12,11 +10,6 @@ TORSO_ENTRIES = (
     "velocity z (m/s)",
     "pitch rate (rad/s)",
 )
-
-
-def joint_entries(joints: Joints) -> tuple[str, ...]:
-    """Of joints that an agent owns, or all."""
-    return (*(f"{joint} position (rad)" for joint in joints), *(f"{joint} speed (rad/s)" for joint in joints))
 
 
 def nonlocal_facts(reward: str, cost: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from scalmarl.sim_server.task_family import (
     Choice,
     Family,
     Joints,
+    joint_entries,
     quotient_edges,
     task_of,
 )
@@ -63,8 +64,7 @@ def _each_a_joint(agents: int) -> str:
 def features(joints: int) -> tuple[str, ...]:
     """Names of all that blocks are made of: entry by entry, for all joints and all links."""
     return (
-        *(f"rot_{joint} position (rad)" for joint in range(joints)),
-        *(f"rot_{joint} speed (rad/s)" for joint in range(joints)),
+        *joint_entries(tuple(f"rot_{joint}" for joint in range(joints))),
         *(f"link {link}: {entry}" for entry in LINK_ENTRIES for link in range(joints + 1)),
         PRESENCE,
     )
@@ -99,8 +99,7 @@ def describe(choice: Choice) -> TaskSpec:
 
 def _block(joints: Joints, links: tuple[int, ...]) -> tuple[str, ...]:
     return (
-        *(f"{joint} position (rad)" for joint in joints),
-        *(f"{joint} speed (rad/s)" for joint in joints),
+        *joint_entries(joints),
         *(f"link {link}: {entry}" for link in links for entry in LINK_ENTRIES),
         PRESENCE,
     )

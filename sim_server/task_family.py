@@ -127,6 +127,11 @@ def task_of(
     )
 
 
+def joint_entries(joints: Joints) -> tuple[str, ...]:
+    """What is told of joints: their positions, then their speeds."""
+    return (*(f"{joint} position (rad)" for joint in joints), *(f"{joint} speed (rad/s)" for joint in joints))
+
+
 def nearest(name: str, valid: Sequence[str]) -> str:
     """The cure for a misspelt name."""
     near = difflib.get_close_matches(name, valid, 1, 0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,25 @@ from scalmarl.protocol.ledger import predicted
 from scalmarl.protocol.standins import toy_plan
 
 STEPS, COPIES = 4, 2
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Refusal = tuple[tuple[str, ...], int, str, str]
+"""Arguments of a launch, its exit code, and what its words hold of what is wrong and how to mend it."""
+
+
+@pytest.fixture
+def refused(scalmarl: Run, tmp_path: Path) -> Callable[[Refusal], None]:
+    """A launch says what is wrong and starts nothing."""
+
+    def check(wrong: Refusal) -> None:
+        arguments, code, what, cure = wrong
+        answer = scalmarl("launch", "--run", str(tmp_path / "run"), *arguments)
+        assert answer.returncode == code, answer.stderr
+        assert what in answer.stderr
+        assert cure in answer.stderr
+        assert "Traceback" not in answer.stderr
+        assert not (tmp_path / "run").exists()
+
+    return check
 
 
 def _made_up(
