@@ -184,8 +184,9 @@ def test_kill_on_the_page_kills_and_restart_brings_back(browser: Any, start: Cal
     page.click("#restart")
     page.wait_for_selector("#agents tbody tr:nth-child(2) svg.fine")
     launch.wait_until(lambda state: launch.running().get("agent/1", before) != before)
+    page.wait_for_selector("#done:has-text('restart: agent/1, done')")
     page.click("#copy-kill")
-    assert "scalmarl kill 1 --run" in opened.text("#done")
+    page.wait_for_selector("#done:has-text('scalmarl kill 1 --run')")
     launch.process.terminate()
     assert launch.end() == 143
     page.wait_for_selector("#state.stopped, #state.lost")
