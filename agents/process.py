@@ -11,7 +11,7 @@ from scalmarl.protocol.charge import Charge
 from scalmarl.protocol.effects import Body
 from scalmarl.protocol.lifeline import die_with_parent
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import RoundFiles, SealRow
+from scalmarl.protocol.round_files import RoundFiles, RoundRow
 from scalmarl.protocol.shell import Parts, serve
 
 
@@ -25,7 +25,7 @@ def main(end: socket.socket) -> None:
     serve(end, make_parts)
 
 
-def make_parts(plan: Plan, charge: Charge, seal: SealRow) -> Parts:
+def make_parts(plan: Plan, charge: Charge, row: RoundRow) -> Parts:
     """The agent's body around a fresh learner, and its round files."""
     from scalmarl.agents.learner import Learner
 
@@ -34,4 +34,4 @@ def make_parts(plan: Plan, charge: Charge, seal: SealRow) -> Parts:
     def make_body(round: int, content: bytes | None) -> Body:
         return agent_body(me, plan, Learner(plan, me), round, content)
 
-    return Parts(make_body, RoundFiles(charge.run_directory, me, plan, seal))
+    return Parts(make_body, RoundFiles(charge.run_directory, me, plan, row))

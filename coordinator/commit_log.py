@@ -7,11 +7,9 @@ A torn last record, the trace of a death while it was appended, is cut off; anyt
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import msgpack
 from scalmarl.protocol.errors import DamagedFile, DeterminismLost
 from scalmarl.protocol.files import append_durably, remove_leftovers, write_durably
 from scalmarl.protocol.keys import COORDINATOR
-from scalmarl.protocol.round_files import process_directory, row_path
+from scalmarl.protocol.round_files import RoundRow, process_directory, row_path
 
 _HEAD = struct.Struct("<III")
 
@@ -63,9 +61,9 @@ def _frame(round: int, content: bytes) -> bytes:
 class CommitLog:
     """The coordinator's store (``protocol.runtime.Store``): its only file is the last record."""
 
-    def __init__(self, run_directory: Path, seal: Callable[[int], list[list[int]]]) -> None:
+    def __init__(self, run_directory: Path, row: RoundRow) -> None:
         self.path = log_path(run_directory)
-        self._seal = seal
+        self._row = row
         self.path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.path.parent)
         records, whole = read_commits(self.path)
@@ -91,8 +89,7 @@ class CommitLog:
             if there != content:
                 raise DeterminismLost(f"round {round - 1} was committed with other digests before")
             return digest
-        row = {"round": round - 1, "figures": figures, "sent": self._seal(round - 1)}
-        write_durably(row_path(self.path.parent, round - 1), json.dumps(row).encode())
+        write_durably(row_path(self.path.parent, round - 1), self._row(round - 1, figures))
         frame = _frame(round, content)
         append_durably(self.path, frame)
         self._last = (round, content)

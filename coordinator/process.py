@@ -6,10 +6,10 @@ from scalmarl.coordinator.body import coordinator_body
 from scalmarl.coordinator.commit_log import CommitLog
 from scalmarl.protocol.charge import Charge
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import SealRow
+from scalmarl.protocol.round_files import RoundRow
 from scalmarl.protocol.shell import Parts
 
 
-def make_parts(plan: Plan, charge: Charge, seal: SealRow) -> Parts:
+def make_parts(plan: Plan, charge: Charge, row: RoundRow) -> Parts:
     """The coordinator's body and its commit log."""
-    return Parts(lambda round, content: coordinator_body(plan, round), CommitLog(charge.run_directory, seal))
+    return Parts(lambda round, content: coordinator_body(plan, round), CommitLog(charge.run_directory, row))

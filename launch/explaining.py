@@ -22,6 +22,8 @@ TURN = {
     "policy_std": "policy_std", "policy_entropy": "policy_entropy",
 }  # fmt: skip
 """Figure of a turn -> key of ``metrics.jsonl``, whose value is a list over agents."""
+ALSO = ("explained_variance", "spent_agent")
+"""The other keys that it tells of, lists over agents too."""
 _WIRE = 6
 
 
@@ -68,7 +70,8 @@ def explanation(
         "turn": {**turn, "epochs_asked": plan.learner["policy_epochs"]} if present else None,
         "costs": costs,
         "explained_variance": None if explained is None else {"reward": explained[0], "costs": explained[1:]},
-        "missing": sorted(key for key in (*TURN.values(), "explained_variance") if present and key not in line),
+        "spent": _own(line, "spent_agent", agent),
+        "missing": sorted(key for key in (*TURN.values(), *ALSO) if present and key not in line),
     }
     found["sentences"] = [vars(sentence) for sentence in sentences(plan, found)]
     return found
@@ -122,6 +125,7 @@ def sentences(plan: Plan, found: dict[str, Any]) -> Iterator[Sentence]:
         yield from _cost(cost)
     yield from _turn(plan, found["turn"], found["missing"])
     yield from _critics(found["explained_variance"])
+    yield from _spent(found["spent"])
 
 
 def _agents(numbers: list[int]) -> str:
@@ -256,3 +260,14 @@ def _critics(explained: dict[str, Any] | None) -> Iterator[Sentence]:
     if any(value is not None and value < 0.0 for value in values):
         text += "; below 0 a critic is worse than the mean, and its advantages are mostly noise"
     yield Sentence(text, "metrics.jsonl explained_variance")
+
+
+def _spent(spent: dict[str, float] | None) -> Iterator[Sentence]:
+    """The agent's part of the wall time of the round."""
+    if spent is None:
+        return
+    acting, update, messages = (f"{spent[part]:.3g} s" for part in ("sampling", "update", "messages"))
+    text = f"its process worked for {acting} while sampling and for {update} after it, spent {messages} on messages, "
+    text += f"and waited: {spent['wait_sampling']:.3g} s for states and physics, "
+    text += f"{spent['wait_update']:.3g} s for turns and the commit"
+    yield Sentence(text, "metrics.jsonl spent_agent")

@@ -183,13 +183,14 @@ def bytes_agents(scope: Scope) -> Rows:
 
 
 def wall_time(scope: Scope) -> Rows:
-    """Seconds of a round: sampling, update, and the rest (commit, files, waiting for others)."""
-    _require_fields(scope.groups, "sample_s", "update_s")
+    """Seconds of a round that agents, in the mean, and the sim server spend at work, waiting and on messages."""
+    _require_fields(scope.groups, "spent_agent", "spent_sim")
     rows = []
     for group in scope.groups:
         each = [middle_round(group.lines(run)) for run in group.runs]
-        means = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
-        rows.append({"label": group.label, **means, "seeds": len(each)})
+        for who, parts in each[0].items():
+            means = {name: float(np.mean([one[who][name] for one in each])) for name in parts}
+            rows.append({"label": group.label, "who": who, **means, "seeds": len(each)})
     return rows
 
 

@@ -235,17 +235,19 @@ def log_ticks(least: float, most: float) -> list[float]:
 def _wall_time(found: Found, width: float) -> Iterator[Figure]:
     rows = found.rows
     parts = (
-        ("sample_s", "sampling", "#0072B2", ""), ("update_s", "update", "#E69F00", "///"), ("rest_s", "rest", "0.8", "")
+        ("sampling", "acting, simulating", "#0072B2", ""), ("wait_sampling", "waiting meanwhile", "#B3D4E8", "..."),
+        ("update", "update", "#E69F00", "///"), ("wait_update", "waiting meanwhile, for the commit", "#F8E0B0", "xxx"),
+        ("messages", "messages", "#333333", ""),
     )  # fmt: skip
     with blank(width, 1, 0.75 + 0.24 * len(rows)) as (figure, (axes,)):
-        places = list(range(len(rows)))
+        places = [at + 0.3 * (at // 2) for at in range(len(rows))]
         left = [0.0] * len(rows)
         for name, words, colour, hatch in parts:
             own = _numbers(rows, name)
             axes.barh(places, own, left=left, label=words, color=colour, hatch=hatch, height=0.65, edgecolor="white",
                       linewidth=0.4)  # fmt: skip
             left = [a + b for a, b in zip(left, own)]
-        axes.set_yticks(places, [row["label"] for row in rows])
+        axes.set_yticks(places, [f"{row['label']}: {row['who']}" for row in rows])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("seconds of a round")

@@ -7,7 +7,6 @@ and trusts everybody.
 
 from __future__ import annotations
 
-import json
 import os
 import types
 from collections.abc import Callable, Sequence
@@ -50,8 +49,7 @@ class _Unsaved(round_files.RoundFiles):
 
     def write(self, round: int, content: bytes, figures: dict[str, Any]) -> bytes:
         if round > 0:
-            row = {"round": round - 1, "figures": figures, "sent": self._seal(round - 1)}
-            round_files.row_path(self.directory, round - 1).write_text(json.dumps(row))
+            round_files.row_path(self.directory, round - 1).write_bytes(self._row(round - 1, figures))
         digest: bytes = _FILES.hashlib.sha256(content).digest()
         return digest
 

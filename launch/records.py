@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.ledger import COLUMNS
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import process_directory, row_path
+from scalmarl.protocol.wall_time import Spent
 
 _BLOCK = 65536
 _WIRE = 2 + COLUMNS.index("wire_bytes")
@@ -135,11 +136,9 @@ class RoundRecords:
 
     def _record(self, round: int) -> dict[str, Any]:
         rows = {process: self._read(process, round) for process in self._plan.processes()}
-        agents = [rows[agent]["figures"] if agent in rows else None for agent in range(self._plan.agents)]
-        sent = [rows[agent]["sent"] if agent in rows else [] for agent in range(self._plan.agents)]
         now = time.monotonic()
         wall, self._clock = now - self._clock, now
-        line = metrics_line(self._plan, round, rows[SIM]["figures"], agents, sent, wall)
+        line = metrics_line(self._plan, round, rows, wall)
         traffic = {
             "round": round, "absent": list(self._plan.absent),
             "sent": [[process, *row] for process in rows for row in rows[process]["sent"]],
@@ -171,21 +170,15 @@ class RoundRecords:
         return row
 
 
-def metrics_line(
-    plan: Plan,
-    round: int,
-    sim: dict[str, Any],
-    agents: list[dict[str, Any] | None],
-    sent: list[list[list[int]]],
-    wall_s: float,
-) -> dict[str, Any]:
-    """One line of ``metrics.jsonl``; episode figures are means over the episodes that ended in the round. An absent
-    agent has no figures: null."""
+def metrics_line(plan: Plan, round: int, rows: Mapping[int, dict[str, Any]], wall_s: float) -> dict[str, Any]:
+    """One line of ``metrics.jsonl`` from the row of every process; episode figures are means over the episodes that
+    ended in the round. An absent agent has no row, and its figures are null."""
     single = all(len(limits) == 1 for limits in plan.task.cost_limits)
-    present = [figures for figures in agents if figures is not None]
+    sim, agents = rows[SIM]["figures"], [rows.get(agent) for agent in range(plan.agents)]
+    present = [row["figures"] for row in agents if row is not None]
 
     def per_agent(name: str) -> list[Any]:
-        return [None if figures is None else figures[name] for figures in agents]
+        return [None if row is None else row["figures"][name] for row in agents]
 
     def per_cost(name: str) -> list[Any]:
         return [values[0] if values and single else values for values in per_agent(name)]
@@ -199,7 +192,7 @@ def metrics_line(
         "cost_estimate_agent": per_cost("cost_estimate"),
         **{f"{name}_agent": per_agent(name) for name in ("kl", "kl_max", "radius", "bound")},
         "absent": list(plan.absent),
-        "bytes_agent": [sum(row[_WIRE] for row in rows) for rows in sent],
+        "bytes_agent": [0 if row is None else sum(sending[_WIRE] for sending in row["sent"]) for row in agents],
         **{
             name: sim[name]
             for name in ("return_rate", "cost_rate_team", "cost_rate_agent", "distance_rate", "terminations")
@@ -208,7 +201,24 @@ def metrics_line(
         "wall_s": wall_s,
         "sample_s": max(figures["sample_s"] for figures in present),
         "update_s": max(figures["update_s"] for figures in present),
+        "spent_agent": [None if row is None else seconds_by_part(row["spent"]) for row in agents],
+        "spent_sim": seconds_by_part(rows[SIM]["spent"]),
     }
+
+
+PARTS = ("sampling", "wait_sampling", "update", "wait_update", "messages")
+"""Of the wall time of a process in a round: work and waiting while sampling, work and waiting after it until the round
+is committed, and messages throughout."""
+
+
+def seconds_by_part(spent: Spent) -> dict[str, float]:
+    """``PARTS`` of a row. They are of one life: of a process that died, the one that finished the round."""
+    seconds = dict.fromkeys(PARTS, 0.0)
+    for on, phases in spent.items():
+        for phase, value in phases.items():
+            stage = "sampling" if phase == "sampling" else "update"
+            seconds[{"work": stage, "wait": f"wait_{stage}", "messages": "messages"}[on]] += value
+    return seconds
 
 
 AGENT_FIGURES = (

@@ -32,8 +32,8 @@ MORE = {
     "kappa": "Horizontal lines are algorithms that hear nobody (independent) or everybody (full state).",
     "bytes-kappa": "Mean over agents; first sendings, as ZeroMQ writes them.",
     "bytes-agents": "Flat where kappa is fixed; all-to-all grows with the agents.",
-    "wall-time": "Means over the middle half of the rounds by wall time; sampling and update of the agent that takes "
-    "longest.",
+    "wall-time": "Means over the middle half of the rounds by wall time, and over agents. Where processes outnumber "
+    "cores, work includes the wait for a core.",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scalmarl.launch.records import PARTS
 from scalmarl.launch.summary import each_cost
 
 LEAST_WINDOW = 10
@@ -174,9 +175,9 @@ def binned(lines: Iterable[dict[str, Any]], name: str, edges: NDArray[np.float64
     return curve
 
 
-def middle_round(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Seconds of a round that is neither among the fastest nor the slowest: ``sample_s`` and ``update_s`` of the agent
-    that takes longest, ``wall_s``, and what is left of it, ``rest_s`` (0 where two agents' phases overlap).
+def middle_round(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """On what ``agents`` (their mean) and the ``sim server`` spend a round that is neither among the fastest nor the
+    slowest: seconds of ``records.PARTS``, which fill ``wall_s`` but for what the launcher's own clock says otherwise.
 
     Means over the middle half of the rounds by wall time, one choice of rounds for all parts. The first round holds the
     start of the processes and is left out where there are others.
@@ -184,5 +185,12 @@ def middle_round(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
     ordered = sorted(lines[1:] or lines, key=lambda line: line["wall_s"])
     cut = len(ordered) // 4
     kept = ordered[cut : len(ordered) - cut]
-    found = {name: sum(line[name] for line in kept) / len(kept) for name in ("sample_s", "update_s", "wall_s")}
-    return {**found, "rest_s": max(found["wall_s"] - found["sample_s"] - found["update_s"], 0.0)}
+    wall = sum(line["wall_s"] for line in kept) / len(kept)
+    spent = {
+        "agents": [one for line in kept for one in line["spent_agent"] if one is not None],
+        "sim server": [line["spent_sim"] for line in kept],
+    }
+    return {
+        who: {**{part: sum(one[part] for one in each) / len(each) for part in PARTS}, "wall_s": wall}
+        for who, each in spent.items()
+    }

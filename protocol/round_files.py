@@ -8,7 +8,6 @@ every digest. A file that its round's commit has overtaken goes to ``archive/`` 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,8 @@ DIGEST_BYTES = 32
 ARCHIVE_LAST = 3
 ARCHIVE_EVERY = 10
 
-SealRow = Callable[[int], list[list[int]]]
+RoundRow = Callable[[int, dict[str, Any]], bytes]
+"""A finished round and its figures -> its row, as the launcher reads it (``launch.records``)."""
 
 
 def process_directory(run_directory: Path, process: int) -> Path:
@@ -46,13 +46,11 @@ def row_path(directory: Path, round: int) -> Path:
 
 
 class RoundFiles:
-    """The store (``protocol.runtime.Store``) of an agent or of the sim server. ``seal`` gives the round's ledger
-    rows.
-    """
+    """The store (``protocol.runtime.Store``) of an agent or of the sim server."""
 
-    def __init__(self, run_directory: Path, process: int, plan: Plan, seal: SealRow) -> None:
+    def __init__(self, run_directory: Path, process: int, plan: Plan, row: RoundRow) -> None:
         self.directory = process_directory(run_directory, process)
-        self._process, self._plan, self._seal = process, plan, seal
+        self._process, self._plan, self._row = process, plan, row
         self.directory.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.directory)
 
@@ -72,8 +70,7 @@ class RoundFiles:
         if path.exists():
             self._compare(path, round, digest)
         if round > 0:
-            row = {"round": round - 1, "figures": figures, "sent": self._seal(round - 1)}
-            write_durably(row_path(self.directory, round - 1), json.dumps(row).encode())
+            write_durably(row_path(self.directory, round - 1), self._row(round - 1, figures))
         write_durably(path, *frame_round_file(self._plan, self._process, round, content))
         return digest
 

@@ -34,10 +34,11 @@ from scalmarl.protocol.lifeline import release_stop_signals
 from scalmarl.protocol.link_faults import LinkFaults
 from scalmarl.protocol.network_namespace import enter_network_namespace
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import SealRow, process_directory
+from scalmarl.protocol.round_files import RoundRow, process_directory
 from scalmarl.protocol.runtime import Progress, Runtime, Status, Store, describe_missing
 from scalmarl.protocol.sockets import Mailbox
 from scalmarl.protocol.streams import Purpose, stream
+from scalmarl.protocol.wall_time import WallTime
 
 BEAT_EVERY_S = 0.2
 LONGEST_WAIT_S = 0.2
@@ -53,7 +54,7 @@ class Parts:
     store: Store
 
 
-MakeParts = Callable[[Plan, Charge, SealRow], Parts]
+MakeParts = Callable[[Plan, Charge, RoundRow], Parts]
 
 
 def serve(end: socket.socket, make_parts: MakeParts) -> None:
@@ -133,7 +134,8 @@ class Shell:
         self._links = LinkFaults(charge.links, charge.began, self._chance)
         self._progress = mapped(charge.run_directory, self.me, "progress.bin", len(Progress._fields))
         self._behind: Progress | None = Progress(*self._progress)
-        parts = make_parts(self.plan, charge, self._ledger.seal)
+        self._wall_time = WallTime(time.monotonic)
+        parts = make_parts(self.plan, charge, self._row)
         self.runtime = Runtime(self.me, self.plan, parts.make_body, parts.store)
         self._stopped = False
         self._beaten = 0.0
@@ -152,19 +154,26 @@ class Shell:
                 self._mailbox.wait(LONGEST_WAIT_S)
         self.runtime.start(time.monotonic(), rejoin=self._charge.rejoin)
         while not self._stopped:
-            now = time.monotonic()
-            self._take_in(now)
+            phase = self.runtime.phase
+            self._take_in(time.monotonic())
+            self._wall_time.lap("messages", phase)
             status = self.runtime.advance()
-            now = time.monotonic()
+            now = self._wall_time.lap("work", phase)
             self._hand_out(now)
             self._note_progress()
             self._beat(now, self.runtime.phase)
+            self._wall_time.lap("messages", self.runtime.phase)
             if status is Status.RUNNING or self._rest(now):
                 self._take_orders()
 
     def position(self) -> dict[str, Any]:
         """Where the body is, for beats and failures."""
         return {"round": self.runtime.round, "step": self.runtime.step, "phase": self.runtime.phase}
+
+    def _row(self, round: int, figures: dict[str, Any]) -> bytes:
+        """The row of a finished round; what comes after it in this call of the runtime counts for the next."""
+        row = {"round": round, "figures": figures, "sent": self._ledger.seal(round), "spent": self._wall_time.seal()}
+        return json.dumps(row).encode()
 
     def _take_in(self, now: float) -> None:
         while (received := self._mailbox.receive()) is not None:
@@ -222,7 +231,9 @@ class Shell:
         if now > self._looked_for_silence + 1.0:
             self._looked_for_silence = now
             self._reconnect_silent(now)
-        return self._mailbox.wait(min([LONGEST_WAIT_S, *(max(0.001, when - now) for when in due)]))
+        has_orders = self._mailbox.wait(min([LONGEST_WAIT_S, *(max(0.001, when - now) for when in due)]))
+        self._wall_time.lap("wait", self.runtime.phase)
+        return has_orders
 
     def _reconnect_silent(self, now: float) -> None:
         # After a partition a TCP connection can sit in its back-off for minutes; a new one is cheap and harmless.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from scalmarl.protocol.charge import Charge
 from scalmarl.protocol.effects import Body
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import RoundFiles, SealRow
+from scalmarl.protocol.round_files import RoundFiles, RoundRow
 from scalmarl.protocol.shell import Parts
 from scalmarl.sim_server.body import sim_body
 from scalmarl.sim_server.making import make_world
 
 
-def make_parts(plan: Plan, charge: Charge, seal: SealRow) -> Parts:
+def make_parts(plan: Plan, charge: Charge, row: RoundRow) -> Parts:
     """The sim server's body around its world, and its round files."""
 
     def make_body(round: int, content: bytes | None) -> Body:
@@ -20,4 +20,4 @@ def make_parts(plan: Plan, charge: Charge, seal: SealRow) -> Parts:
         )
         return sim_body(plan, world, round, content)
 
-    return Parts(make_body, RoundFiles(charge.run_directory, charge.process, plan, seal))
+    return Parts(make_body, RoundFiles(charge.run_directory, charge.process, plan, row))

@@ -9,6 +9,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
@@ -19,8 +20,8 @@ from scalmarl.protocol.errors import DamagedFile, DeterminismLost
 from scalmarl.protocol.keys import SIM, Key, Kind
 
 
-def seal(round: int) -> list[list[int]]:
-    return [[0, 7, round, 0, 0, 0]]
+def row(round: int, figures: dict[str, Any]) -> bytes:
+    return json.dumps({"round": round, "figures": figures, "sent": [[0, 7, round, 0, 0, 0]]}).encode()
 
 
 def record_of(round: int) -> bytes:
@@ -30,7 +31,7 @@ def record_of(round: int) -> bytes:
 
 @pytest.fixture
 def log(tmp_path: Path) -> CommitLog:
-    log = CommitLog(tmp_path, seal)
+    log = CommitLog(tmp_path, row)
     for round in (1, 2, 3):
         log.write(round, record_of(round), {"waited": round})
     return log
@@ -41,15 +42,15 @@ RECORDS = [(round, record_of(round)) for round in (1, 2, 3)]
 
 
 def test_a_new_run_has_no_commits(tmp_path: Path) -> None:
-    assert CommitLog(tmp_path, seal).rounds() == []
+    assert CommitLog(tmp_path, row).rounds() == []
     assert read_commits(log_path(tmp_path)) == ([], 0)
 
 
 def test_commits_read_back_in_order(log: CommitLog, tmp_path: Path) -> None:
     assert log.path == log_path(tmp_path) == tmp_path / "coordinator" / "commits.log"
     assert read_commits(log.path) == (RECORDS, log.path.stat().st_size)
-    assert CommitLog(tmp_path, seal).rounds() == [3]
-    assert CommitLog(tmp_path, seal).read(3) == record_of(3)
+    assert CommitLog(tmp_path, row).rounds() == [3]
+    assert CommitLog(tmp_path, row).read(3) == record_of(3)
 
 
 def test_the_bytes_are_the_documented_layout(log: CommitLog) -> None:
@@ -75,7 +76,7 @@ def test_a_write_returns_the_records_digest_and_writes_its_row(log: CommitLog) -
 @pytest.mark.parametrize("reopened", [False, True])
 def test_a_commit_may_be_repeated_and_adds_nothing(log: CommitLog, tmp_path: Path, reopened: bool) -> None:
     if reopened:
-        log = CommitLog(tmp_path, seal)
+        log = CommitLog(tmp_path, row)
     before = log.path.read_bytes()
     assert log.write(3, record_of(3), {}) == hashlib.sha256(record_of(3)).digest()
     assert log.path.read_bytes() == before
@@ -89,7 +90,7 @@ def test_a_round_cannot_be_committed_with_other_digests(log: CommitLog) -> None:
 
 
 def test_a_life_that_thaws_beside_its_replacement_commits_nothing_twice(log: CommitLog, tmp_path: Path) -> None:
-    frozen = CommitLog(tmp_path, seal)
+    frozen = CommitLog(tmp_path, row)
     for round in (4, 5):
         log.write(round, record_of(round), {})
     before = log.path.read_bytes()
@@ -107,7 +108,7 @@ def test_every_torn_tail_is_cut_off_and_the_commit_can_be_written_again(log: Com
     for length in range(two, len(whole)):
         log.path.write_bytes(whole[:length])
         assert read_commits(log.path) == (RECORDS[:2], two)
-        again = CommitLog(tmp_path, seal)
+        again = CommitLog(tmp_path, row)
         assert again.rounds() == [2]
         assert log.path.read_bytes() == whole[:two]
     again.write(3, record_of(3), {})
@@ -119,7 +120,7 @@ def test_a_tail_of_zeros_is_cut_off(log: CommitLog, tmp_path: Path) -> None:
     for length in (1, HEAD_BYTES, 500):
         log.path.write_bytes(whole + bytes(length))
         assert read_commits(log.path) == (RECORDS, len(whole))
-        CommitLog(tmp_path, seal)
+        CommitLog(tmp_path, row)
         assert log.path.read_bytes() == whole
 
 
@@ -147,7 +148,7 @@ def test_damage_in_the_middle_names_file_record_and_cure(log: CommitLog, tmp_pat
             read_commits(log.path)
         assert str(caught.value) == f"{log.path}: record 1 is damaged; put back a copy or start a new run"
     with pytest.raises(DamagedFile):
-        CommitLog(tmp_path, seal)
+        CommitLog(tmp_path, row)
     assert len(log.path.read_bytes()) == len(whole)
 
 
@@ -169,7 +170,7 @@ def test_a_full_disk_does_not_make_a_commit(log: CommitLog, monkeypatch: pytest.
 def test_commits_are_cut_to_the_first_ones(log: CommitLog, tmp_path: Path, keep: int) -> None:
     cut_commits(log.path, keep)
     assert read_commits(log.path)[0] == RECORDS[:keep]
-    again = CommitLog(tmp_path, seal)
+    again = CommitLog(tmp_path, row)
     assert again.rounds() == [round for round, _ in RECORDS[:keep]][-1:]
     again.write(len(RECORDS[:keep]) + 1, b"next", {})
     assert read_commits(log.path)[0] == [*RECORDS[:keep], (len(RECORDS[:keep]) + 1, b"next")]
@@ -180,5 +181,5 @@ def test_nothing_is_ever_deleted_and_leftovers_go(log: CommitLog, tmp_path: Path
     log.delete(2)
     assert log.path.read_bytes() == before
     (log.path.parent / ".000009.json.1.tmp").write_bytes(b"half")
-    CommitLog(tmp_path, seal)
+    CommitLog(tmp_path, row)
     assert not list(log.path.parent.glob(".*"))

@@ -206,8 +206,8 @@ def plant_in_process(shell: ModuleType) -> None:
     shell.Shell.__init__ = begin_life
 
     def planted_parts(make_parts: Any, plantings: Plantings) -> Any:
-        def make(plan: Any, charge: Any, seal: Any) -> Any:
-            parts = make_parts(plan, charge, seal)
+        def make(plan: Any, charge: Any, row: Any) -> Any:
+            parts = make_parts(plan, charge, row)
 
             def make_body(round: int, content: bytes | None) -> Any:
                 note(begins=round, process=plantings.name, pid=os.getpid())

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from scalmarl.launch.cli import main
 from scalmarl.launch.config import Config, to_toml
+from scalmarl.launch.records import PARTS
 from scalmarl.protocol.graph import clique_cover
 from scalmarl.protocol.ledger import predicted
 from scalmarl.protocol.standins import toy_plan
@@ -64,6 +65,7 @@ def _made_up(
             "cost_agent": [cost + agent for agent in range(agents)] if ended else None, "cost_limit": [5.0] * agents,
             "distance": 1.0 if ended else None, "bytes_agent": sent, "wall_s": 2.0, "sample_s": 0.5, "update_s": 1.0,
             "lambda_agent": [0.1 * round * agent for agent in range(agents)],
+            "spent_agent": [dict.fromkeys(PARTS, 0.4)] * agents, "spent_sim": dict.fromkeys(PARTS, 0.3),
         }  # fmt: skip
         lines.append({name: x for name, x in line.items() if name not in without})
     events = [{"time": 0.0, "event": "death", "process": "agent/0", "round": at} for at in deaths]

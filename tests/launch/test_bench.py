@@ -43,7 +43,7 @@ def launched(path: Path, parts: tuple[str, ...], scratch: Path) -> list[dict[str
 
 
 def test_without_its_machinery_a_run_learns_the_same_and_leaves_nothing_to_come_back_from(tmp_path: Path) -> None:
-    timed = {"wall_s", "sample_s", "update_s"}
+    timed = {"wall_s", "sample_s", "update_s", "spent_agent", "spent_sim"}
     whole, bare = (
         [{name: value for name, value in line.items() if name not in timed} for line in lines]
         for lines in (launched(tmp_path / n, p, tmp_path / f"{n}-hook") for n, p in (("a", ()), ("b", tuple(PARTS))))

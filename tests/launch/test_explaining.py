@@ -33,6 +33,9 @@ def line_of(**own: Any) -> dict[str, Any]:
         "clip_fraction": 0.125, "reward_gain": 0.25, "rejected_kl": None, "kept": None, "certain_gain": None,
         "accepted": None, "allowance": None, "policy_std": 0.4, "policy_entropy": 1.0, "lambda_agent": 0.5,
         "cost_estimate_agent": 7.0, "cost_limit": 5.0, "explained_variance": [0.75, -0.5],
+        "spent_agent": {
+            "sampling": 0.5, "wait_sampling": 1.25, "update": 0.25, "wait_update": 0.125, "messages": 0.0625,
+        },
     }  # fmt: skip
     return {"round": 4, "absent": [], **{name: [None, value, None] for name, value in {**figures, **own}.items()}}
 
@@ -45,7 +48,9 @@ ALLOWANCE = {"agent": 2, "cost": 0, "left": 1.5, "price": 20.0, "radius": 0.0112
 CASES: dict[str, tuple[Plan, dict[str, Any], tuple[str, ...]]] = {
     "nothing": (
         PLAN, {},
-        ("nothing cut it short: all 5 epochs", "a mean KL of 0.01 nats, 50 % of the radius 0.02", "12.5 % had a ratio"),
+        ("nothing cut it short: all 5 epochs", "a mean KL of 0.01 nats, 50 % of the radius 0.02", "12.5 % had a ratio",
+         "worked for 0.5 s while sampling and for 0.25 s after it, spent 0.0625 s on messages, and waited: 1.25 s for "
+         "states and physics, 0.125 s for turns and the commit"),
     ),
     "kl_max": (
         PLAN, {"bound_agent": "kl_max", "epochs": 2, "rejected_kl": 0.03, "kept": 0.25},

@@ -21,6 +21,7 @@ from scalmarl.launch.figures_data import find_figures
 from scalmarl.launch.figures_draw import log_ticks, same_lines
 from scalmarl.launch.figures_runs import Gathered, gather, read_run
 from scalmarl.launch.figures_style import bytes_words, looks
+from scalmarl.launch.records import PARTS
 from scalmarl.launch.run_statistics import band_over_seeds, middle_round, over_seeds
 
 ROUNDS = 4
@@ -106,10 +107,15 @@ def test_the_scatter_has_every_run_and_the_mean_of_its_group(made_up: MadeUp, tm
 
 
 def test_a_round_is_split_over_the_middle_half_and_without_the_first() -> None:
-    lines = [{"wall_s": wall, "sample_s": wall / 4, "update_s": wall / 2} for wall in (99.0, 1.0, 4.0, 8.0, 50.0)]
-    assert middle_round(lines) == {"sample_s": 1.5, "update_s": 3.0, "wall_s": 6.0, "rest_s": 1.5}
-    assert middle_round(lines[:1])["wall_s"] == 99.0
-    assert middle_round([{"wall_s": 1.0, "sample_s": 0.8, "update_s": 0.4}])["rest_s"] == 0.0
+    lines = [
+        {"wall_s": wall, "spent_agent": [dict.fromkeys(PARTS, wall / 8), None, dict.fromkeys(PARTS, wall / 4)],
+         "spent_sim": dict.fromkeys(PARTS, wall / 2)}
+        for wall in (99.0, 1.0, 4.0, 8.0, 50.0)
+    ]  # fmt: skip
+    found = middle_round(lines)
+    assert found["sim server"] == {**dict.fromkeys(PARTS, 3.0), "wall_s": 6.0}
+    assert found["agents"] == {**dict.fromkeys(PARTS, 1.125), "wall_s": 6.0}, "an absent agent does not count"
+    assert middle_round(lines[:1])["agents"]["wall_s"] == 99.0
 
 
 def test_a_band_is_over_seeds_at_every_point() -> None:
@@ -242,10 +248,10 @@ def test_a_mistake_is_told(made_up: MadeUp, call: Call, tmp_path: Path, words: l
 
 
 def test_a_figure_whose_numbers_an_older_run_lacks_is_left_out(made_up: MadeUp, call: Call, tmp_path: Path) -> None:
-    run = made_up(tmp_path / "run", without=["sample_s"])
+    run = made_up(tmp_path / "run", without=["spent_sim"])
     answer = call("plot", run, "-o", tmp_path / "f", "--format", "png", "--only", "wall-time,tradeoff")
     assert answer.exit_code == 0
-    assert f"left out: wall-time: the metrics of {run} lack sample_s" in answer.output
+    assert f"left out: wall-time: the metrics of {run} lack spent_sim" in answer.output
 
 
 def test_without_the_extra_it_says_what_to_install(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

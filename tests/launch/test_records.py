@@ -20,6 +20,10 @@ SIM_FIGURES = {
     "return_team": None, "cost_team": None, "cost_agent": None, "distance": None, "episodes": 0, "return_rate": 1.0,
     "cost_rate_team": 2.0, "cost_rate_agent": [0.5, 1.5], "distance_rate": 3.0, "terminations": 0,
 }  # fmt: skip
+SPENT = {
+    "work": {"sampling": 1.0, "critics": 2.0, "policy": 0.5}, "wait": {"sampling": 0.25, "saving": 0.125},
+    "messages": {"sampling": 0.75, "saving": 0.0625},
+}  # fmt: skip
 
 
 def agent_figures(agent: int) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def write_rows(run: RunDirectory, round: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figures = SIM_FIGURES if process == SIM else {} if process == COORDINATOR else agent_figures(process)
         sent = [[1 - process, 2, 8, 100, 200, 300], [SIM, 3, 6, 10, 20, 30]] if process in (0, 1) else []
-        path.write_text(json.dumps({"round": round, "figures": figures, "sent": sent}))
+        path.write_text(json.dumps({"round": round, "figures": figures, "sent": sent, "spent": SPENT}))
 
 
 @pytest.fixture
@@ -55,6 +59,8 @@ def test_a_committed_round_becomes_one_line_of_each_and_its_rows_go(run: RunDire
     assert line["bytes_agent"] == [330, 330]
     assert line["cost_estimate_agent"] == [[7.0], [8.0, 8.0]], "a list per cost where agents have several"
     assert (line["sample_s"], line["return_team"]) == (2.0, None)
+    parts = {"sampling": 1.0, "update": 2.5, "wait_sampling": 0.25, "wait_update": 0.125, "messages": 0.8125}
+    assert (line["spent_sim"], line["spent_agent"]) == (parts, [parts, parts])
     assert read_lines(run.traffic)[0]["sent"] == [
         [0, 1, 2, 8, 100, 200, 300], [0, SIM, 3, 6, 10, 20, 30],
         [1, 0, 2, 8, 100, 200, 300], [1, SIM, 3, 6, 10, 20, 30],

@@ -8,6 +8,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
@@ -28,13 +29,13 @@ PLAN = toy_plan(((1,), (0,)), (0, 1))
 CURE = "put back a copy, resume from the archive with --from-round, or start a new run"
 
 
-def seal(round: int) -> list[list[int]]:
-    return [[1, 2, round, 0, 0, 0]]
+def row(round: int, figures: dict[str, Any]) -> bytes:
+    return json.dumps({"round": round, "figures": figures, "sent": [[1, 2, round, 0, 0, 0]]}).encode()
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> RoundFiles:
-    return RoundFiles(tmp_path, 1, PLAN, seal)
+    return RoundFiles(tmp_path, 1, PLAN, row)
 
 
 def test_every_process_has_a_directory(tmp_path: Path) -> None:
@@ -114,10 +115,10 @@ def test_a_damaged_oldest_file_stays_so_that_no_life_starts_from_a_newer_one(fil
 @pytest.mark.parametrize("stranger", ["run", "configuration", "process", "round"])
 def test_a_sound_file_of_something_else_is_not_used(tmp_path: Path, stranger: str) -> None:
     plan = {"run": replace(PLAN, run=8), "configuration": replace(PLAN, config_hash="other")}.get(stranger, PLAN)
-    other = RoundFiles(tmp_path / "other", 0 if stranger == "process" else 1, plan, seal)
+    other = RoundFiles(tmp_path / "other", 0 if stranger == "process" else 1, plan, row)
     round = 4 if stranger == "round" else 3
     other.write(round, b"content", {})
-    files = RoundFiles(tmp_path / "own", 1, PLAN, seal)
+    files = RoundFiles(tmp_path / "own", 1, PLAN, row)
     path = round_path(files.directory, 3)
     path.write_bytes(round_path(other.directory, round).read_bytes())
     with pytest.raises(DamagedFile) as caught:
@@ -165,7 +166,7 @@ def test_what_a_killed_writer_left_is_removed_at_the_start(files: RoundFiles, tm
     files.write(3, b"content", {})
     (files.directory / ".000004.round.999.tmp").write_bytes(b"half")
     (files.directory / ".000004.json.999.tmp").write_bytes(b"half")
-    again = RoundFiles(tmp_path, 1, PLAN, seal)
+    again = RoundFiles(tmp_path, 1, PLAN, row)
     assert sorted(path.name for path in again.directory.iterdir()) == ["000003.json", "000003.round"]
     assert again.read(3) == b"content"
 
