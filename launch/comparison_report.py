@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,27 +10,20 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from scalmarl.launch.comparison import SCHEMA, Cell, Grid
-from scalmarl.launch.comparison_run import duration_words, standing
+from scalmarl.launch.comparison_run import standing
 from scalmarl.launch.errors import MachineNotFit, UserProblem
 from scalmarl.launch.figures_data import find_figures
 from scalmarl.launch.figures_draw import drawn
 from scalmarl.launch.figures_runs import Gathered, read_run
 from scalmarl.launch.figures_style import written
 from scalmarl.launch.records import read_lines
+from scalmarl.launch.results_table import HEADINGS, interval_words, markdown_table, measure_words
 from scalmarl.launch.run_directory import read_plan
 from scalmarl.launch.run_statistics import MEASURES, measure, over_seeds, window_rounds
-from scalmarl.launch.summary import bytes_text
 from scalmarl.launch.versions import hardware
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.files import write_durably
 from scalmarl.protocol.task import TaskSpec
-
-HEADINGS = {
-    "return": "return", "cost": "cost", "largest_cost": "largest cost", "violation_rate": "violations %",
-    "distance": "distance m", "bytes_agent_round": "bytes/agent", "wall_s": "wall time",
-}  # fmt: skip
-WITHOUT_INTERVAL = ("bytes_agent_round", "wall_s")
-"""The document has theirs as well."""
 
 PICTURE = "![Return and cost against environment steps: interquartile mean over seeds](report.png)"
 PICTURE_IN = 10.0
@@ -144,18 +136,9 @@ class Report:
             table.add_row(group["algorithm"], group["kappa"], _seeds(group), *figures)
         return table
 
-    def _words(self, group: dict[str, Any], name: str) -> tuple[str, ...]:
-        found = group["measures"][name]
-        if found["iqm"] is None:
-            return ("-",)
-        if name in WITHOUT_INTERVAL:
-            return (measure_words(name, found["iqm"]),)
-        if found["low"] is None:
-            return (measure_words(name, found["iqm"]), "[-]")
-        return (
-            measure_words(name, found["iqm"]),
-            f"[{measure_words(name, found['low'])}, {measure_words(name, found['high'])}]",
-        )
+    @staticmethod
+    def _words(group: dict[str, Any], name: str) -> tuple[str, ...]:
+        return interval_words(name, group["measures"][name])
 
     def markdown(self, picture: bool) -> str:
         """``report.md``."""
@@ -176,10 +159,10 @@ class Report:
         ]
         parts = [
             f"# {self.title()}",
-            _markdown_table(heads, body),
+            markdown_table(heads, body),
             *([PICTURE] if picture else []),
             self._how(),
-            "## The runs\n\n" + _markdown_table(["run", "state", "rounds", *HEADINGS.values()], runs),
+            "## The runs\n\n" + markdown_table(["run", "state", "rounds", *HEADINGS.values()], runs),
             self._again(),
         ]
         return "\n\n".join(parts) + "\n"
@@ -242,21 +225,3 @@ class Report:
 def _seeds(group: dict[str, Any]) -> str:
     done = len(group["seeds"])
     return str(done) if done == group["asked"] else f"{done} of {group['asked']}"
-
-
-def measure_words(name: str, value: float | None) -> str:
-    """A figure of ``MEASURES`` as a table has it; the share of violations in per cent."""
-    if value is None:
-        return "-"
-    if name == "violation_rate":
-        return f"{100 * value:.1f}"
-    if name.startswith("bytes"):
-        return bytes_text(value)
-    if name == "wall_s":
-        return duration_words(value)
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
-
-
-def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

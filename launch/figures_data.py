@@ -1,6 +1,6 @@
 """The numbers behind each figure: runs go in, rows of a table come out. A picture shows its rows and nothing else.
 
-Rules of this file: pure. Every row is a dictionary with the same keys; ``None`` where there is no number.
+Rules of this file: pure; see ``figures_scope``. Those over the final rounds are in ``figures_finals``.
 """
 
 from __future__ import annotations
@@ -12,38 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scalmarl.agents.algorithms import ALGORITHMS
+from scalmarl.launch.figures_finals import improvement, kappa, profiles, tradeoff
 from scalmarl.launch.figures_runs import Group, Run, World
-from scalmarl.launch.run_statistics import band_over_seeds, binned, measure, middle_round, over_seeds
+from scalmarl.launch.figures_scope import Lacking, Rows, Scope, require_kappas, role
+from scalmarl.launch.run_statistics import band_over_seeds, binned, middle_round
 from scalmarl.launch.summary import each_cost
 from scalmarl.launch.traffic import all_to_all_bytes, predicted_bytes
 
 BINS = 40
-WINDOW = 0.1
-Rows = list[dict[str, Any]]
-
-
-class Lacking(Exception):
-    """The runs have no data for a figure; the text says what is missing."""
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What one picture is about: a world, or several of one task that differ in their number of agents; and the share
-    of the rounds, at the end, that final figures are taken over."""
-
-    worlds: list[World]
-    window: float = WINDOW
-
-    @property
-    def groups(self) -> list[Group]:
-        """All of them."""
-        return [group for world in self.worlds for group in world.groups]
-
-
-def finals(group: Group, window: float) -> list[dict[str, float | None]]:
-    """``MEASURES`` of every run of a group over the last of their common rounds."""
-    return [measure(group.lines(run), group.rounds, window) for run in group.runs]
 
 
 def curves(scope: Scope) -> Rows:
@@ -78,71 +54,11 @@ def _point(
     return {"label": label, "measure": name, **known, "seeds": None if seeds is None else int(seeds)}
 
 
-def tradeoff(scope: Scope) -> Rows:
-    """Return against cost over the final window: every run, and the groups over their seeds."""
-    rows: Rows = []
-    for group in scope.groups:
-        each = finals(group, scope.window)
-        for run, found in zip(group.runs, each):
-            if found["return"] is not None and found["cost"] is not None:
-                rows.append(_pair(group.label, run.plan.seed, {"iqm": found["return"]}, {"iqm": found["cost"]}))
-        pair = [over_seeds([found[name] for found in each]) for name in ("return", "cost")]
-        if all(found["iqm"] is not None for found in pair):
-            rows.append(_pair(group.label, None, *pair))
-    if not rows:
-        raise Lacking("no episode has ended in the last rounds of these runs")
-    return rows + [_pair("limit", None, {"iqm": None}, {"iqm": limit}) for limit in scope.worlds[0].limits()]
-
-
-def _pair(label: str, seed: int | None, returns: dict[str, Any], costs: dict[str, Any]) -> dict[str, Any]:
-    ends = ("iqm", "low", "high")
-    return {
-        "label": label, "seed": seed,
-        **{f"return_{end}": returns.get(end) for end in ends}, **{f"cost_{end}": costs.get(end) for end in ends},
-    }  # fmt: skip
-
-
-def kappa(scope: Scope) -> Rows:
-    """Return and mean cost over the final window against kappa, and of what hears nobody or everybody."""
-    _require_kappas(scope)
-    rows: Rows = []
-    for group in scope.groups:
-        each = finals(group, scope.window)
-        for name in ("return", "cost"):
-            found = over_seeds([one[name] for one in each])
-            if found["iqm"] is not None:
-                rows.append(
-                    {
-                        "label": group.family, "role": _role(group), "kappa": group.plan.kappa, "measure": name,
-                        **{end: found[end] for end in ("iqm", "low", "high")}, "seeds": len(group.runs),
-                    }
-                )  # fmt: skip
-    if not any(row["role"] == "kappa" for row in rows):
-        raise Lacking("no episode has ended in the last rounds of the runs with a kappa")
-    empty = dict.fromkeys(("kappa", "low", "high", "seeds"))
-    limits = scope.worlds[0].limits()
-    return rows + [{"label": "", "role": "limit", "measure": "cost", "iqm": limit, **empty} for limit in limits]
-
-
-def _role(group: Group) -> str:
-    known = ALGORITHMS.get(group.algorithm)
-    return {"all": "full state", "own": "independent"}.get(known.hears if known else "kappa", "kappa")
-
-
-def _require_kappas(scope: Scope) -> None:
-    seen: dict[str, set[int]] = {}
-    for group in scope.groups:
-        if _role(group) == "kappa":
-            seen.setdefault(group.family, set()).add(group.plan.kappa)
-    if max((len(kappas) for kappas in seen.values()), default=0) < 2:
-        raise Lacking("it needs one algorithm with at least two values of kappa")
-
-
 def bytes_kappa(scope: Scope) -> Rows:
     """Wire bytes that an agent sends in a round, mean over agents, against kappa: measured, by the formula, and if
     everybody heard everybody."""
-    _require_kappas(scope)
-    return [{"kappa": group.plan.kappa, **_bytes(group)} for group in scope.groups if _role(group) == "kappa"]
+    require_kappas(scope)
+    return [{"kappa": group.plan.kappa, **_bytes(group)} for group in scope.groups if role(group) == "kappa"]
 
 
 def _bytes(group: Group) -> dict[str, Any]:
@@ -167,7 +83,7 @@ def _sent(lines: list[dict[str, Any]]) -> NDArray[np.float64]:
 
 def bytes_agents(scope: Scope) -> Rows:
     """Wire bytes that an agent sends in a round against the number of agents, at fixed kappa."""
-    groups = [group for group in scope.groups if _role(group) == "kappa"]
+    groups = [group for group in scope.groups if role(group) == "kappa"]
     alike = len({group.plan.samples for group in groups}) <= 1
     rows = []
     for group in groups:
@@ -248,6 +164,8 @@ class Sort:
 SORTS = (
     Sort("curves", "Return and cost per episode against environment steps", curves),
     Sort("tradeoff", "Return against cost over the final rounds", tradeoff),
+    Sort("improvement", "Probability of improvement over the final rounds", improvement),
+    Sort("profiles", "Performance profiles over the final rounds", profiles),
     Sort("kappa", "Return and cost over the final rounds against kappa", kappa),
     Sort("bytes-kappa", "Wire bytes that an agent sends in a round against kappa", bytes_kappa),
     Sort("bytes-agents", "Wire bytes that an agent sends in a round against the number of agents", bytes_agents, True),

@@ -29,6 +29,12 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 """Okabe and Ito's colours for all kinds of sight, without yellow, which white paper swallows."""
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2, 1, 1, 1, 2)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<")
+BAND = 0.18
+"""How dense a band is."""
+WORDS = {
+    "return": "team return per episode", "cost": "cost per episode\nmean over agents",
+    "largest_cost": "cost per episode\nlargest agent",
+}  # fmt: skip
 LIMIT: dict[str, Any] = {"color": "0.35", "linewidth": 1.0, "linestyle": "-", "zorder": 1.5}
 _SETTINGS = {
     "font.size": 8.0, "axes.titlesize": 8.0, "legend.fontsize": 7.5, "figure.titlesize": 9.0, "lines.linewidth": 1.3,

@@ -6,16 +6,18 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from scalmarl.launch import results_table
 from scalmarl.launch.errors import UsageProblem
-from scalmarl.launch.figures_data import SORTS, WINDOW, Found, find_figures
+from scalmarl.launch.figures_data import SORTS, Found, find_figures
 from scalmarl.launch.figures_draw import drawn
-from scalmarl.launch.figures_runs import gather
+from scalmarl.launch.figures_runs import World, gather
+from scalmarl.launch.figures_scope import WINDOW, Rows
 from scalmarl.launch.figures_style import FORMATS, require_plot, seeds_words, written
 from scalmarl.launch.option_types import inches, words
 from scalmarl.launch.report_problem import guarded
@@ -23,7 +25,7 @@ from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.files import write_durably
 
-NAMES = tuple(sort.name for sort in SORTS)
+NAMES = (results_table.NAME, *(sort.name for sort in SORTS))
 
 
 def _known(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
@@ -58,26 +60,32 @@ def plot(
 
     RUNS are run directories or compare directories; without any, the live or the latest run. Runs that differ in
     nothing but their seed make one line. Beside each figure stands a CSV file with its numbers; the command stands in
-    the figure's metadata. Figures that the runs have no data for are left out, and it is said why.
+    the figure's metadata. The results are a table too, as Markdown, LaTeX and CSV. Figures that the runs have no data
+    for are left out, and it is said why.
     """
     require_plot("plot")
     _known("format", formats, FORMATS)
     _known("figure", only, NAMES)
     gathered = gather(runs)
-    found, lacking = find_figures(gathered.worlds(), window, only)
+    worlds = gathered.worlds()
+    found, lacking = find_figures(worlds, window, only)
     left_out = [*gathered.left_out, *lacking.items()]
-    if not found:
+    tabled = worlds if not only or results_table.NAME in only else []
+    if not found and not tabled:
         raise UsageProblem(
             "these runs have no data for any figure: " + "; ".join(f"{name}: {why}" for name, why in lacking.items()),
             "give more runs, or longer ones",
         )
     _make_directory(directory)
     command = shell_words("scalmarl", *sys.argv[1:])
-    figures = [
-        {"name": one.name, "shows": one.sort.words, "title": one.title, "files": paths}
-        for one in found
-        for paths in [[str(path) for path in _write(one, directory, formats or FORMATS, width, command, as_json)]]
-    ]
+    figures = []
+    for world in tabled:
+        name = results_table.NAME if len(worlds) == 1 else f"{results_table.NAME}-{world.slug}"
+        paths = _written(directory, name, _table(world, window, command), as_json)
+        figures.append({"name": name, "shows": results_table.WORDS, "title": world.title, "files": paths})
+    for one in found:
+        paths = _written(directory, one.name, _picture(one, formats or FORMATS, width, command), as_json)
+        figures.append({"name": one.name, "shows": one.sort.words, "title": one.title, "files": paths})
     if as_json:
         told = [{"what": what, "why": why} for what, why in left_out]
         files = [path for one in figures for path in one["files"]]
@@ -95,18 +103,33 @@ def _make_directory(directory: Path) -> None:
         raise UsageProblem(f"-o {directory} {what}", "name a directory that you can write to") from None
 
 
-def _write(
-    found: Found, directory: Path, formats: Sequence[str], width: float, command: str, silent: bool
-) -> Iterator[Path]:
-    """The files of one figure, each as soon as it is there."""
+Contents = Iterable[tuple[str, bytes]]
+"""Endings of files of one name, and what stands in them."""
+
+
+def _picture(found: Found, formats: Sequence[str], width: float, command: str) -> Contents:
     with drawn(found, width) as figure:
-        contents = [(f".{kind}", written(figure, kind, found.name, about(found), command)) for kind in formats]
-    for suffix, content in [*contents, (".csv", csv_text(found).encode())]:
-        path = directory / f"{found.name}{suffix}"
+        yield from [(kind, written(figure, kind, found.name, about(found), command)) for kind in formats]
+    yield "csv", csv_text(found.rows).encode()
+
+
+def _table(world: World, window: float, command: str) -> Contents:
+    found = results_table.results(world, window)
+    yield "md", results_table.markdown(found).encode()
+    yield "tex", results_table.latex(found, world.title, command).encode()
+    yield "csv", csv_text(results_table.numbers(found)).encode()
+
+
+def _written(directory: Path, name: str, contents: Contents, silent: bool) -> list[str]:
+    """The files, each as soon as it is there."""
+    paths = []
+    for suffix, content in contents:
+        path = directory / f"{name}.{suffix}"
         write_output(path, content)
         if not silent:
             click.echo(str(path))
-        yield path
+        paths.append(str(path))
+    return paths
 
 
 def write_output(path: Path, content: bytes) -> None:
@@ -124,11 +147,11 @@ def about(found: Found) -> str:
     return f"{found.sort.words}{where}; {seeds_words(found.seeds)}"
 
 
-def csv_text(found: Found) -> str:
-    """The numbers behind a figure, one line each; every digit of them."""
+def csv_text(rows: Rows) -> str:
+    """The numbers behind a figure or a table, one line each; every digit of them."""
     text = io.StringIO()
-    names: dict[str, Any] = dict.fromkeys(name for row in found.rows for name in row)
+    names: dict[str, Any] = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(text, list(names), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found.rows)
+    writer.writerows(rows)
     return text.getvalue()

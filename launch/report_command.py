@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from scalmarl.launch.errors import UsageProblem
-from scalmarl.launch.figures_data import WINDOW
 from scalmarl.launch.figures_runs import gather
+from scalmarl.launch.figures_scope import WINDOW
 from scalmarl.launch.figures_style import require_plot
 from scalmarl.launch.plot_command import write_output
 from scalmarl.launch.report_page import page

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from scalmarl import __version__
-from scalmarl.launch.comparison_report import HEADINGS, measure_words
-from scalmarl.launch.figures_data import Found, finals, find_figures
+from scalmarl.launch.figures_data import Found, find_figures
 from scalmarl.launch.figures_draw import drawn
 from scalmarl.launch.figures_runs import Gathered, Group, Run, World, differing
 from scalmarl.launch.figures_style import seeds_words, written
+from scalmarl.launch.results_table import HEADINGS, interval_words, results
 from scalmarl.launch.run_statistics import agent_costs, final_window, over_seeds, window_rounds
 from scalmarl.launch.summary import bytes_text, each_cost
 from scalmarl.launch.traffic import predicted_bytes
@@ -29,6 +29,8 @@ MORE = {
     "curves": "Interquartile mean over seeds; the band is the 95 % percentile bootstrap interval, from three seeds on. "
     "Crosses on the lower edge mark deaths of processes.",
     "tradeoff": "Small marks are runs, large ones the interquartile mean over seeds.",
+    "improvement": "Ties count as a half; seeds of both sides are resampled for the interval.",
+    "profiles": "The band is the 95 % percentile bootstrap interval.",
     "kappa": "Horizontal lines are algorithms that hear nobody (independent) or everybody (full state).",
     "bytes-kappa": "Mean over agents; first sendings, as ZeroMQ writes them.",
     "bytes-agents": "Flat where kappa is fixed; all-to-all grows with the agents.",
@@ -104,19 +106,15 @@ def _how(groups: Sequence[Group], window: float) -> str:
 
 
 def _interval(name: str, found: dict[str, Any]) -> Cell:
-    if found["iqm"] is None:
-        return Cell("-")
-    ends = "" if found["low"] is None else f"[{', '.join(measure_words(name, found[end]) for end in ('low', 'high'))}]"
-    return Cell(measure_words(name, found["iqm"]), ends)
+    middle, *interval = interval_words(name, found)
+    return Cell(middle, interval[0] if interval and found["low"] is not None else "")
 
 
 def _world(world: World, window: float) -> dict[str, Any]:
     rows: list[list[str | Cell]] = []
-    for group in world.groups:
-        each = finals(group, window)
-        measures = {name: over_seeds([one[name] for one in each]) for name in HEADINGS}
-        cells = [_interval(name, measures[name]) for name in HEADINGS]
-        rows.append([group.family, group.sight, str(len(group.runs)), *cells])
+    for one in results(world, window):
+        cells = [_interval(name, one.measures[name]) for name in HEADINGS]
+        rows.append([one.group.family, one.group.sight, str(len(one.group.runs)), *cells])
     names = differing(world.groups)
     different = [[group.label, *(_value(group.runs[0].settings.get(name)) for name in names)] for group in world.groups]
     limits = " to ".join(f"{limit:g}" for limit in dict.fromkeys((world.limits()[0], world.limits()[-1])))

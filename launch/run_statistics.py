@@ -100,15 +100,50 @@ def interquartile_mean(values: Any, axis: int = -1) -> Any:
 
 
 def over_seeds(values: Sequence[float | None]) -> dict[str, Any]:
-    """``iqm`` and the 95 % percentile bootstrap interval ``low`` to ``high`` (``None`` with fewer than three)."""
+    """``iqm`` and its 95 % percentile bootstrap interval ``low`` to ``high`` (``None`` with fewer than three); ``mean``
+    and ``median``."""
     known = np.array([value for value in values if value is not None], dtype=float)
-    found: dict[str, Any] = {"values": list(values), "iqm": None, "low": None, "high": None}
+    found: dict[str, Any] = {"values": list(values), **dict.fromkeys(("iqm", "low", "high", "mean", "median"))}
     if known.size:
-        found["iqm"] = float(interquartile_mean(known))
+        found |= {"iqm": float(interquartile_mean(known)), "mean": known.mean().item(),
+                  "median": float(np.median(known))}  # fmt: skip
     if known.size >= SEEDS_FOR_AN_INTERVAL:
         low, high = _percentile_interval(known, interquartile_mean)
         found["low"], found["high"] = float(low), float(high)
     return found
+
+
+def probability_of_improvement(better: Sequence[float], worse: Sequence[float]) -> dict[str, float | None]:
+    """``share`` of the pairs in which a value of ``better`` is above one of ``worse``, ties as a half (Mann and Whitney
+    1947; Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice"), and the 95 % percentile bootstrap
+    interval ``low`` to ``high``, both sides resampled (``None`` with fewer than three values on a side)."""
+    from scipy.stats import bootstrap
+
+    samples = (np.array(better, dtype=float), np.array(worse, dtype=float))
+    found: dict[str, float | None] = {"share": float(_wins(*samples)), "low": None, "high": None}
+    if min(map(len, samples)) >= SEEDS_FOR_AN_INTERVAL:
+        interval = bootstrap(
+            samples, _wins, n_resamples=RESAMPLES, method="percentile", vectorized=True, rng=np.random.default_rng(0)
+        ).confidence_interval
+        found |= {"low": float(interval.low), "high": float(interval.high)}
+    return found
+
+
+def _wins(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> Any:
+    """Along the last axis of both, which ``scipy.stats.bootstrap`` asks for by ``axis``."""
+    assert axis == -1
+    ahead = x[..., :, None] - y[..., None, :]
+    return ((ahead > 0).mean(axis=(-2, -1)) + (ahead >= 0).mean(axis=(-2, -1))) / 2
+
+
+def performance_profile(values: Sequence[float], levels: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Share of the runs whose value is above each level, and its 95 % percentile bootstrap interval (Dolan and More
+    2002; Agarwal et al. 2021): ``[levels]`` three times; NaN ends with fewer than three runs."""
+    above = (np.array(values, dtype=float) > levels[:, None]).astype(float)
+    ends = np.full((2, len(levels)), np.nan)
+    if above.shape[1] >= SEEDS_FOR_AN_INTERVAL:
+        ends = np.stack(_percentile_interval(above, np.mean))
+    return above.mean(axis=1), ends[0], ends[1]
 
 
 def over_episodes(rows: Sequence[Sequence[float]]) -> list[dict[str, float | None]]:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import Result
 
@@ -22,7 +21,7 @@ from scalmarl.launch.figures_draw import log_ticks, same_lines
 from scalmarl.launch.figures_runs import Gathered, gather, read_run
 from scalmarl.launch.figures_style import bytes_words, looks
 from scalmarl.launch.records import PARTS
-from scalmarl.launch.run_statistics import band_over_seeds, middle_round, over_seeds
+from scalmarl.launch.run_statistics import middle_round
 
 ROUNDS = 4
 MadeUp = Callable[..., Path]
@@ -77,7 +76,7 @@ def test_kappa_stands_beside_those_that_hear_nobody_and_everybody(made_up: MadeU
     sizes = rows["bytes-kappa"]
     assert [row["measured_mean"] for row in sizes] == [row["predicted_mean"] for row in sizes]
     assert sizes[-1]["measured_mean"] == sizes[-1]["all_to_all_mean"], "kappa 2 of 3 agents is everybody"
-    assert list(lacking) == ["bytes-agents"]
+    assert list(lacking) == ["improvement", "profiles", "bytes-agents"]
 
 
 def test_bytes_do_not_grow_with_the_agents_at_fixed_kappa(made_up: MadeUp, tmp_path: Path) -> None:
@@ -106,6 +105,46 @@ def test_the_scatter_has_every_run_and_the_mean_of_its_group(made_up: MadeUp, tm
     )
 
 
+def test_improvement_and_profiles_are_of_groups_with_three_seeds(made_up: MadeUp, tmp_path: Path) -> None:
+    for seed in range(3):
+        made_up(tmp_path / f"a{seed}", seed=seed, returns=[4.0 + seed] * ROUNDS, cost=1.0)
+        made_up(tmp_path / f"b{seed}", seed=seed, kappa=2, returns=[5.0 + seed] * ROUNDS, cost=1.0 - seed)
+    made_up(tmp_path / "alone", algorithm="ippo", kappa=0)
+    found, _ = find_figures(gather(sorted(tmp_path.iterdir())).worlds(), 0.1, ("improvement", "profiles"))
+    rows = {one.name: one.rows for one in found}
+    a, b = "scal-mappo-l, kappa 1", "scal-mappo-l, kappa 2"
+    shares = {(row["label"], row["other"], row["measure"]): row["share"] for row in rows["improvement"]}
+    assert shares == pytest.approx(
+        {(a, b, "return"): 2 / 9, (b, a, "return"): 7 / 9, (a, b, "cost"): 1.5 / 9, (b, a, "cost"): 7.5 / 9}
+    )
+    of_b = [row["share"] for row in rows["profiles"] if (row["label"], row["measure"]) == (b, "return")]
+    assert (of_b[0], of_b[-1], sorted(of_b, reverse=True)) == (1.0, 0.0, of_b)
+    assert rows["profiles"][-1]["level"] == 5.0, "the limit"
+
+
+def test_the_results_are_a_table_for_a_paper(made_up: MadeUp, call: Call, tmp_path: Path) -> None:
+    for seed in range(3):
+        made_up(tmp_path / f"s{seed}", seed=seed, returns=[1000.0 * (1 + seed)] * ROUNDS)
+    made_up(tmp_path / "other", algorithm="ippo", kappa=0)
+    paths = [tmp_path / name for name in ("s0", "s1", "s2", "other")]
+    answer = call("plot", *paths, "-o", tmp_path / "f", "--only", "results")
+    assert answer.exit_code == 0, answer.output
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {"results.md", "results.tex", "results.csv"}
+    with (tmp_path / "f" / "results.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["measure"] == "return"]
+    three, one = rows
+    assert {name: float(three[name]) for name in ("iqm", "mean", "median", "low", "high")} == {
+        "iqm": 2000.0, "mean": 2000.0, "median": 2000.0, "low": 1000.0, "high": 3000.0,
+    }  # fmt: skip
+    assert (one["label"], one["seeds"], one["low"]) == ("ippo, kappa 0", "1", "")
+    assert "| scal-mappo-l | 1 | 3 | 2,000 [1,000, 3,000] |" in (tmp_path / "f" / "results.md").read_text()
+    body = (tmp_path / "f" / "results.tex").read_text().split(r"\midrule")[1].split(r"\bottomrule")[0]
+    first, second = body.strip().splitlines()
+    assert first.startswith(r"scal-mappo-l & 1 & 3 & 2,000 {\footnotesize [1,000, 3,000]} & 3.00")
+    assert first.count("&") == second.count("&") == 7
+    assert "[" not in second, "one seed has no interval"
+
+
 def test_a_round_is_split_over_the_middle_half_and_without_the_first() -> None:
     lines = [
         {"wall_s": wall, "spent_agent": [dict.fromkeys(PARTS, wall / 8), None, dict.fromkeys(PARTS, wall / 4)],
@@ -116,18 +155,6 @@ def test_a_round_is_split_over_the_middle_half_and_without_the_first() -> None:
     assert found["sim server"] == {**dict.fromkeys(PARTS, 3.0), "wall_s": 6.0}
     assert found["agents"] == {**dict.fromkeys(PARTS, 1.125), "wall_s": 6.0}, "an absent agent does not count"
     assert middle_round(lines[:1])["agents"]["wall_s"] == 99.0
-
-
-def test_a_band_is_over_seeds_at_every_point() -> None:
-    curves = np.array(
-        [[1.0, 5.0, np.nan, np.nan], [2.0, np.nan, np.nan, 7.0], [6.0, 1.0, np.nan, 2.0], [0.5, 3.0, np.nan, 3.0]]
-    )
-    middle, low, high = band_over_seeds(curves)
-    for at in range(4):
-        one = over_seeds([None if np.isnan(x) else float(x) for x in curves[:, at]])
-        expected = [np.nan if one[name] is None else one[name] for name in ("iqm", "low", "high")]
-        np.testing.assert_array_equal([middle[at], low[at], high[at]], expected)
-    assert np.isnan(band_over_seeds(curves, interval=False)[1]).all()
 
 
 def test_multipliers_that_are_the_same_for_all_are_one_line() -> None:
@@ -186,8 +213,9 @@ def test_figures_hold_their_command_and_no_time_and_touch_nothing_else(
     answer = call("plot", run, "-o", out, "--width", "86mm", "--json")
     assert answer.exit_code == 0, answer.output
     told = json.loads(answer.stdout)
-    assert [one["name"] for one in told["figures"]] == ["curves", "tradeoff", "wall-time", "multipliers"]
-    assert {one["what"] for one in told["left_out"]} == {"kappa", "bytes-kappa", "bytes-agents"}
+    assert [one["name"] for one in told["figures"]] == ["results", "curves", "tradeoff", "wall-time", "multipliers"]
+    left_out = {one["what"] for one in told["left_out"]}
+    assert left_out == {"improvement", "profiles", "kappa", "bytes-kappa", "bytes-agents"}
     assert {Path(path).name for path in told["files"]} | {"mine.txt"} == {path.name for path in out.iterdir()}
     assert (out / "mine.txt").read_text() == "mine"
     command = "scalmarl plot 'a run'"
@@ -271,7 +299,7 @@ def test_a_real_run_is_plotted_and_reported(call: Call, calm: Any, tmp_path: Pat
     answer = call("plot", path, "-o", tmp_path, "--format", "svg", "--json")
     assert answer.exit_code == 0, answer.output
     told = json.loads(answer.stdout)
-    assert [one["name"] for one in told["figures"]] == ["wall-time", "multipliers"]
+    assert [one["name"] for one in told["figures"]] == ["results", "wall-time", "multipliers"]
     assert {one["what"]: one["why"] for one in told["left_out"]}["curves"] == "no episode has ended in these runs"
     assert call("report", path, "-o", tmp_path / "report.html").exit_code == 0
     state = read_run(path).state
