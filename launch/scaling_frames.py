@@ -16,8 +16,8 @@ from scalmarl.launch.errors import MachineNotFit
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes, decode, encode, largest_frame
 from scalmarl.protocol.keys import Key, Kind
 from scalmarl.protocol.kinds import Rules, form
+from scalmarl.protocol.messages import Message, MessageType
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.runtime import Message, MessageType
 from scalmarl.protocol.sockets import Mailbox, new_keys
 
 FRAMES = 400

@@ -15,8 +15,8 @@ import numpy as np
 from scalmarl.protocol.errors import BadFrame
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key
 from scalmarl.protocol.kinds import Rules, form, sent_by
+from scalmarl.protocol.messages import Message, MessageType
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.runtime import Message, MessageType
 
 PROTOCOL_VERSION = 1
 

@@ -21,35 +21,11 @@ from scalmarl.protocol.effects import Arrived, Body, Breathe, Checkpoint, Effect
 from scalmarl.protocol.errors import DamagedFile, DeterminismLost, LocalProtocolError
 from scalmarl.protocol.keys import COORDINATOR, Key, Kind, process_name
 from scalmarl.protocol.kinds import Rules, Value, receivers
+from scalmarl.protocol.messages import Message, MessageType, Outgoing
+from scalmarl.protocol.patience import Patience
 from scalmarl.protocol.plan import Plan
 
-NEED_AFTER_S = 0.05
-NEED_AT_MOST_S = 1.0
-PATIENCE = 3.0
-"""A value is late after so many times the longest recent silence within a rollout, at least after ``NEED_AFTER_S``:
-where a control step itself takes longer, nothing is lost, and asking would only add to the load."""
-FORGET = 0.9
-"""What is left of the longest recent silence after each wait."""
 NOTHING_COMMITTED = -1
-
-
-class MessageType(Enum):
-    """The four things a process says to another."""
-
-    VALUE = 1
-    NEED = 2
-    WATERMARK = 3
-    HELLO = 4
-
-
-class Message(NamedTuple):
-    """One message; ``source`` is proven by the link (its CURVE key), not believed from the header."""
-
-    type: MessageType
-    source: int
-    watermark: int
-    key: Key | None = None
-    value: Value | None = None
 
 
 class Progress(NamedTuple):
@@ -59,14 +35,6 @@ class Progress(NamedTuple):
     round: int
     values: int
     step: int
-
-
-class Outgoing(NamedTuple):
-    """A message for one peer; ``first`` marks the first sending of a (key, destination) in this life."""
-
-    to: int
-    message: Message
-    first: bool = False
 
 
 class Store(Protocol):
@@ -119,11 +87,7 @@ class Runtime:
         self._saved = NOTHING_COMMITTED
         self._round = 0
         self._progress = Progress(0, 0, 0)
-        self._need_at: float | None = None
-        self._need_wait = NEED_AFTER_S
-        self._quiet_since = 0.0
-        self._silence = 0.0
-        self._usual_silence = 0.0
+        self._patience = Patience()
 
     # ---- life ----
 
@@ -159,8 +123,7 @@ class Runtime:
                 return Status.RUNNING
             ready, result = self._try(effect)
         if self._effect is not before:
-            self._usual_silence = max(self._silence, FORGET * self._usual_silence)
-            self._silence, self._need_at = 0.0, None
+            self._patience.satisfied()
         return Status.WAITING
 
     def receive(self, message: Message, now: float) -> None:
@@ -176,26 +139,22 @@ class Runtime:
 
     def tick(self, now: float) -> None:
         """Ask for what has been missing for too long: its producer for the value, the coordinator for the watermark."""
-        if self._need_at is None or now < self._need_at:
+        if not self._patience.is_over(now):
             return
         missing = self.missing()
         if not missing:
             return
-        self._need_at = now + self._need_wait
-        self._need_wait = min(2 * self._need_wait, NEED_AT_MOST_S)
+        self._patience.asked(now)
         for key in missing:
             self._send(key.producer, MessageType.NEED, key)
         if not self._is_authority and missing[0].kind is not Kind.COMMIT:
             self._send(COORDINATOR, MessageType.NEED, self._commit_key(self._round))
 
     def deadline(self, now: float) -> float | None:
-        """When ``tick`` is due, or ``None`` while the body waits for nothing. The first call after the body came to
-        rest starts the timer: the time that a body computes is nobody's delay."""
+        """When ``tick`` is due, or ``None`` while the body waits for nothing."""
         if not isinstance(self._effect, (Need, NeedAny)):
             return None
-        if self._need_at is None:
-            self._reset_timer(now)
-        return self._need_at
+        return self._patience.deadline(now)
 
     def missing(self) -> list[Key]:
         """The keys that the body waits for."""
@@ -231,7 +190,7 @@ class Runtime:
         self._body = self._make_body(round, content)
         self._effect = None
         self._finished = False
-        self._reset_timer(now)
+        self._patience.begin(now)
 
     def _try(self, effect: Effect | None) -> tuple[bool, Any]:
         """(is it done, its result) for the effect that the body is at."""
@@ -305,9 +264,7 @@ class Runtime:
                 )
         else:
             self._heard[key] = value
-            if key.step > 0:
-                self._silence = max(self._silence, now - self._quiet_since)
-            self._reset_timer(now)
+            self._patience.heard(now, in_rollout=key.step > 0)
 
     def _answer(self, message: Message) -> None:
         key = message.key
@@ -358,11 +315,6 @@ class Runtime:
                 self._store.delete(round)
 
     # ---- messages ----
-
-    def _reset_timer(self, now: float) -> None:
-        self._quiet_since = now
-        self._need_wait = min(max(NEED_AFTER_S, PATIENCE * self._usual_silence), NEED_AT_MOST_S)
-        self._need_at = now + self._need_wait
 
     def _commit_key(self, round: int) -> Key:
         return Key(COORDINATOR, Kind.COMMIT, COORDINATOR, round, 0)

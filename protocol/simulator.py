@@ -23,8 +23,9 @@ from scalmarl.protocol.errors import DeterminismLost
 from scalmarl.protocol.keys import COORDINATOR, Key, Kind, process_name
 from scalmarl.protocol.kinds import Rules
 from scalmarl.protocol.ledger import Ledger
+from scalmarl.protocol.messages import MessageType, Outgoing
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.runtime import MessageType, Outgoing, Runtime, Status
+from scalmarl.protocol.runtime import Runtime, Status
 
 MakeBody = Callable[[int, "bytes | None"], Body]
 SETTLE_S = 60.0

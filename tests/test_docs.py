@@ -18,7 +18,7 @@ from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes, encode
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, Role, process_name
 from scalmarl.protocol.kinds import TABLE, To, form, steps_of
 from scalmarl.protocol.ledger import predicted
-from scalmarl.protocol.runtime import Message, MessageType
+from scalmarl.protocol.messages import Message, MessageType
 from scalmarl.protocol.standins import toy_plan
 from scalmarl.sim_server.tasks import FAMILIES, describe
 from tests.command_reference import reference

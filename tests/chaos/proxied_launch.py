@@ -25,7 +25,7 @@ from scalmarl.launch.crew import Crew
 from scalmarl.launch.endpoint_book import EndpointBook
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.keys import process_name
-from scalmarl.protocol.runtime import NEED_AT_MOST_S
+from scalmarl.protocol.patience import NEED_AT_MOST_S
 
 QUIET_S = 1.5 * NEED_AT_MOST_S
 QUIET_WITHIN_S = 60.0

@@ -18,8 +18,8 @@ from scalmarl.protocol.codec import HEADER_BYTES, decode, encode
 from scalmarl.protocol.errors import BadFrame
 from scalmarl.protocol.keys import Key
 from scalmarl.protocol.kinds import Rules, form, receivers, sent_by, steps_of, subjects_of
+from scalmarl.protocol.messages import Message, MessageType
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.runtime import Message, MessageType
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 EXAMPLES = 100_000

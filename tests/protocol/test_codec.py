@@ -17,7 +17,7 @@ from scalmarl.protocol.codec import HEADER_BYTES, PROTOCOL_VERSION, curve_wire_b
 from scalmarl.protocol.errors import BadFrame
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
 from scalmarl.protocol.kinds import Rules, form, receivers, sent_by, steps_of, subjects_of
-from scalmarl.protocol.runtime import Message, MessageType
+from scalmarl.protocol.messages import Message, MessageType
 from scalmarl.protocol.standins import toy_plan
 
 # A path of three: 0 and 2 are two hops apart and hear nothing of one another.

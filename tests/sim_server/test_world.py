@@ -1,150 +1,29 @@
-"""The world against a plain loop of mj_step, and what it promises of bits, episodes, rewards and costs."""
+"""The world against a plain loop of mj_step, and what it promises of rewards, costs and ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import mujoco
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from scalmarl.sim_server.body import WorldBroken
-from scalmarl.sim_server.corridor import Corridor, scale_for
-from scalmarl.sim_server.making import SavedWorld
-from scalmarl.sim_server.manyant_model import SUBSTEPS, build_model
-from scalmarl.sim_server.manyant_task import CONTROL_DT, HALF_WIDTH
 from scalmarl.sim_server.tasks import describe
 from scalmarl.sim_server.world import World
-
-Array = NDArray[Any]
-STATE = mujoco.mjtState.mjSTATE_INTEGRATION
-NO_END = 1_000_000
-"""A horizon at which nothing is truncated in a test."""
-
-
-def world_of(
-    agents: int = 3,
-    copies: int = 4,
-    groups: int = 1,
-    seed: int = 0,
-    threads: int = 1,
-    segments: int = 1,
-    **task: Any,
-) -> World:
-    spec = describe(f"safe-manyant:{agents}x{segments}", **task)
-    return World(spec, copies=copies, groups=groups, seed=seed, threads=threads)
-
-
-def random_actions(world: World, steps: int, copies: int, seed: int = 0, spread: float = 0.5) -> Array:
-    """``[T, A, E, action size]``."""
-    draw = np.random.default_rng(seed)
-    return (spread * draw.normal(size=(steps, world.spec.agents, copies, world.spec.action_sizes[0]))).astype("f4")
-
-
-def sent(world: World, groups: int = 1) -> Array:
-    """Everything that is sent now, ``[A, E, width]``."""
-    agents = range(world.spec.agents)
-    return np.stack([np.concatenate([world.observation(a, g) for g in range(groups)]) for a in agents])
-
-
-def run(world: World, actions: Array, groups: int = 1) -> Iterator[Array]:
-    """Step every group in turn; what was sent after each control step."""
-    size = actions.shape[2] // groups
-    for now in actions:
-        for group in range(groups):
-            world.step(group, [mine[group * size : (group + 1) * size] for mine in now])
-        yield sent(world, groups)
-
-
-def still(world: World, steps: int, copies: int) -> Iterator[Array]:
-    return run(world, np.zeros((steps, world.spec.agents, copies, world.spec.action_sizes[0]), np.float32))
-
-
-def reward_of(seen: Array) -> Array:
-    return seen[..., -4]
-
-
-def cost_of(seen: Array) -> Array:
-    return seen[..., -3]
-
-
-def flags_of(seen: Array) -> tuple[Array, Array]:
-    return seen[..., -2] != 0, seen[..., -1] != 0
-
+from tests.sim_server.stepped import (
+    NO_END,
+    PlainCopy,
+    cost_of,
+    flags_of,
+    placed,
+    random_actions,
+    reward_of,
+    run,
+    still,
+    world_of,
+)
 
 # ---- against a plain loop ----
-
-
-@dataclass
-class PlainCopy:
-    """One copy stepped by mj_step, and its figures from MuJoCo's own kinematics."""
-
-    model: mujoco.MjModel
-    data: mujoco.MjData
-    agents: int
-    segments: int
-
-    @classmethod
-    def of(cls, world: World, copy: int) -> PlainCopy:
-        segments = world.spec.parameters["segments"]
-        body = world.spec.agents * segments
-        model = build_model(body, Corridor(HALF_WIDTH, scale_for(body)))
-        data = mujoco.MjData(model)
-        mujoco.mj_setState(model, data, world.batch.state[copy].copy(), STATE)
-        return cls(model, data, world.spec.agents, segments)
-
-    def step(self, actions: Array) -> tuple[Array, Array, float]:
-        """``actions[i]`` of agent i; returns blocks ``[A, n * 24]``, local rewards, and the team reward."""
-        before = self.data.qpos[0]
-        self.data.ctrl[:] = np.concatenate(list(actions))
-        for _ in range(SUBSTEPS):
-            mujoco.mj_step(self.model, self.data)
-        forces, speed = self.data.cfrc_ext.copy(), (self.data.qpos[0] - before) / CONTROL_DT
-        local = np.empty(self.agents)
-        for agent in range(self.agents):
-            first = 1 + 7 * self.segments * agent
-            felt = np.clip(forces[first : first + 7 * self.segments], -1.0, 1.0)
-            control = float((actions[agent].astype(np.float64) ** 2).sum())
-            local[agent] = (speed + 1.0) / self.agents - 0.5 * control - 0.0005 * float((felt**2).sum())
-        control = float((actions.astype(np.float64) ** 2).sum())
-        team = speed - 0.5 * control - 0.0005 * float((np.clip(forces, -1, 1) ** 2).sum()) + 1.0
-        return self._blocks(forces), local, team
-
-    def _blocks(self, forces: Array) -> Array:
-        model, data = self.model, mujoco.MjData(self.model)
-        mujoco.mj_setState(model, data, self._state(), STATE)
-        mujoco.mj_forward(model, data)
-        blocks = []
-        for segment in range(self.agents * self.segments):
-            torso = model.body(f"torso_{segment}").id
-            rotation, velocity = data.xmat[torso].reshape(3, 3), np.empty(6)
-            axes = {}
-            for local in (0, 1):
-                mujoco.mj_objectVelocity(model, data, mujoco.mjtObj.mjOBJ_XBODY, torso, velocity, local)
-                axes[local] = velocity.copy()
-            names = [f"{joint}_{segment}" for joint in ("hip_1", "ankle_1", "hip_2", "ankle_2")]
-            x, y, z = data.xpos[torso]
-            corridor = Corridor(HALF_WIDTH, scale_for(self.agents * self.segments))
-            heading = np.arctan2(rotation[1, 0], rotation[0, 0])
-            feet = [np.linalg.norm(forces[model.body(f"foot_{n}_{segment}").id, 3:]) for n in (1, 2)]
-            blocks.append(
-                [
-                    *(data.joint(name).qpos[0] for name in names), *(data.joint(name).qvel[0] for name in names),
-                    z, *rotation[:, 2], *axes[0][3:], *axes[1][:3], x / 5.0,
-                    y - float(corridor.centre_line(np.array([x]))[0]), *np.minimum(feet, 1.0),
-                    np.cos(heading), np.sin(heading),
-                ]
-            )  # fmt: skip
-        return np.array(blocks).reshape(self.agents, -1)
-
-    def _state(self) -> Array:
-        state = np.empty(mujoco.mj_stateSize(self.model, STATE))
-        mujoco.mj_getState(self.model, self.data, state, STATE)
-        return state
 
 
 @pytest.mark.parametrize(("agents", "segments"), [(3, 1), (2, 2)])
@@ -194,13 +73,6 @@ def test_an_action_beyond_the_motors_moves_no_more_but_is_paid_for() -> None:
 
 
 # ---- costs and ends ----
-
-
-def placed(world: World, copy: int, y: float, yaw: float, x: float = -1.0, z: float = 0.75) -> None:
-    """Put the head there; before the corridor's first fold, so that its centre line is y = 0."""
-    position, velocity = world.batch.bind("qpos"), world.batch.bind("qvel")
-    position[copy, :7] = [x, y, z, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
-    velocity[copy] = 0.0
 
 
 @pytest.mark.parametrize(
@@ -260,161 +132,6 @@ def test_a_horizon_truncates_at_staggered_ages_and_a_fall_at_the_horizon_termina
     assert ends == expected
     figures = world.figures()
     assert (figures["episodes"], figures["terminations"], figures["length"]) == (1, 1, 8.0)
-
-
-# ---- reset ----
-
-
-def test_reset_is_next_step_and_ignores_the_action_even_one_that_is_not_finite() -> None:
-    worlds = [world_of(2, 2, horizon=6) for _ in range(3)]
-    last = [list(still(world, 3, 2))[-1] for world in worlds]
-    assert flags_of(last[0])[1][0].tolist() == [False, True]
-    results = []
-    for world, ignored in zip(worlds, (0.0, 0.7, np.nan)):
-        actions = np.full((1, 2, 2, 4), 0.1, np.float32)
-        actions[:, :, 1] = ignored
-        (seen,) = run(world, actions)
-        results.append(seen)
-    assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
-    fresh = results[0][:, 1]
-    assert not fresh[:, -4:].any()
-    assert not np.array_equal(fresh[:, :24], last[0][:, 1, :24])
-    assert (np.abs(fresh[:, 8] - 0.75) <= 0.02 + 1e-6).all()
-    # The head starts within 0.1 m of the origin; it would not be there had the old episode gone on unreset.
-    assert abs(fresh[0, 18] * 5) <= 0.1 + 1e-6
-    assert np.abs(fresh[:, :4]).max() <= 0.1 + 1e-6
-
-
-def test_contact_forces_after_a_reset_are_those_of_the_new_state() -> None:
-    """Copy 1 stands on its feet when it is truncated, after 100 steps."""
-    world = world_of(2, 2, horizon=200)
-    *_, last = still(world, 100, 2)
-    assert flags_of(last)[1][:, 1].all()
-    assert last[:, 1, 20:22].max() > 0.0
-    (fresh,) = still(world, 1, 2)
-    loop = PlainCopy.of(world, 1)
-    mujoco.mj_forward(loop.model, loop.data)
-    for segment in range(2):
-        feet = [loop.data.cfrc_ext[loop.model.body(f"foot_{n}_{segment}").id, 3:] for n in (1, 2)]
-        np.testing.assert_allclose(fresh[segment, 1, 20:22], [min(np.linalg.norm(f), 1.0) for f in feet], atol=1e-6)
-
-
-def test_a_start_depends_on_seed_copy_and_episode_and_on_nothing_else() -> None:
-    def starts(seed: int, end: Callable[[World], None]) -> tuple[Array, Array]:
-        world = world_of(2, 2, seed=seed, horizon=NO_END)
-        first = sent(world)[:, :, :24]
-        end(world)
-        position = world.batch.bind("qpos")
-        position[:, 2] = 1.5
-        *_, second = still(world, 2, 2)
-        return first, second[:, :, :24]
-
-    at_once, later = starts(0, lambda world: None), starts(0, lambda world: list(still(world, 4, 2)).clear())
-    assert at_once[0].tobytes() == later[0].tobytes()
-    assert at_once[1].tobytes() == later[1].tobytes()
-    first, second = at_once
-    other = starts(1, lambda world: None)[0]
-    different = [first[:, 0], first[:, 1], second[:, 0], second[:, 1], other[:, 0], other[:, 1]]
-    assert len({start.tobytes() for start in different}) == 6
-
-
-def test_a_first_observation_has_no_reward_cost_or_flag_and_no_force() -> None:
-    seen = sent(world_of(3, 4))
-    assert seen.dtype == np.float32
-    assert seen.shape == (3, 4, 24 + 1 + 1 + 1 + 2)
-    assert not seen[..., -4:].any()
-    assert (seen[..., 24] == 1.0).all()
-
-
-def test_what_was_sent_is_not_written_to_by_the_next_step() -> None:
-    world = world_of(2, 2)
-    first = world.observation(0, 0)
-    kept = first.tobytes()
-    list(still(world, 2, 2))
-    assert first.tobytes() == kept != world.observation(0, 0).tobytes()
-
-
-# ---- bits ----
-
-STEPS, COPIES, HORIZON = 24, 6, 15
-
-
-def history(groups: int = 1, threads: int = 1, copies: int = COPIES) -> list[bytes]:
-    """Long enough for ends of both kinds and resets; one segment each of two ants fall often at random actions."""
-    world = world_of(2, copies, groups, threads=threads, horizon=HORIZON)
-    actions = random_actions(world, STEPS, copies, spread=2.0)
-    seen = np.stack(list(run(world, actions, groups)))
-    assert flags_of(seen)[1].any()
-    placed(world, 0, 0.0, 0.0, z=2.0)
-    after = np.stack(list(run(world, actions[:5], groups)))
-    assert flags_of(after)[0].any()
-    return [seen.tobytes(), after.tobytes(), world.batch.state.tobytes()]
-
-
-@pytest.mark.parametrize("threads", [2, 5])
-def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
-    assert history(threads=threads) == history()
-
-
-@pytest.mark.parametrize("groups", [2, 3, 6])
-def test_the_number_of_groups_changes_no_bit(groups: int) -> None:
-    assert history(groups=groups) == history()
-
-
-def test_figures_do_not_depend_on_groups() -> None:
-    figures = []
-    for groups in (1, 3):
-        world = world_of(2, COPIES, groups, horizon=HORIZON)
-        list(run(world, random_actions(world, 40, COPIES), groups))
-        figures.append(world.figures())
-    assert figures[0]["episodes"] > 0
-    assert figures[0].keys() == figures[1].keys()
-    for name, value in figures[0].items():
-        assert figures[1][name] == pytest.approx(value, rel=1e-12), name
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("at", [0, 1, 2, 15])
-def test_a_restored_world_goes_on_to_the_bit(at: int, groups: int) -> None:
-    """In the middle of episodes, and with a reset that is due."""
-    one, two = world_of(2, 6, groups, horizon=12), world_of(2, 6, groups, horizon=12)
-    actions = random_actions(one, at + 20, 6)
-    for _ in run(one, actions[:at], groups):
-        pass
-    for _ in run(two, random_actions(two, 5, 6, seed=9), groups):
-        pass
-    assert one.episodes.over.any() == (at in (2, 15))
-    one.figures()
-    content = SavedWorld(one).save()
-    assert content == SavedWorld(one).save()
-    SavedWorld(two).load(content)
-    assert SavedWorld(two).save() == content
-    assert sent(two, groups).tobytes() == sent(one, groups).tobytes()
-    for here, there in zip(run(one, actions[at:], groups), run(two, actions[at:], groups)):
-        assert here.tobytes() == there.tobytes()
-    assert SavedWorld(two).save() == SavedWorld(one).save() != content
-    assert two.figures() == one.figures()
-
-
-def test_saving_does_not_disturb() -> None:
-    one, two = world_of(2, 2), world_of(2, 2)
-    actions = random_actions(one, 12, 2)
-    for here, there in zip(run(one, actions), run(two, actions)):
-        SavedWorld(one).save()
-        assert here.tobytes() == there.tobytes()
-
-
-@pytest.mark.parametrize(
-    ("other", "what"),
-    [({"agents": 3}, "model"), ({"copies": 6}, "copies"), ({"groups": 2}, "groups"), ({"segments": 2}, "model")],
-)
-def test_a_snapshot_of_another_world_is_refused(other: dict[str, Any], what: str) -> None:
-    content = SavedWorld(world_of(2, 4)).save()
-    world = world_of(**{"agents": 2, "copies": 4, **other})
-    before = world.batch.state.tobytes()
-    with pytest.raises(ValueError, match=what):
-        SavedWorld(world).load(content)
-    assert world.batch.state.tobytes() == before
 
 
 # ---- standing, and numbers that are not finite ----
