@@ -122,6 +122,8 @@ def draw_plan(config: Config, origins: Origins, describe: Describe = describe) -
         what, _, hint = problem.partition("; ")
         raise UsageProblem(f"--algo {algorithm.name}: {what}", hint)
     config = settled(config, task, kappa, switches)
+    if algorithm.hears != "kappa":
+        origins = {**origins, "run.kappa": "algorithm"}
     plan = _plan(config, task, _heard(algorithm, graph, kappa), kappa, switches)
     return Planned(config, origins, graph, plan)
 

@@ -121,23 +121,24 @@ def run_figures(plan: Plan, recent: list[dict[str, Any]], round_s: float) -> dic
 def anchors(run: RunDirectory, plan: Plan) -> Table:
     """Return, cost and distance of the last rounds, beside the first round and standing still.
 
-    Shrinking noise alone lifts the return to that of standing still; distance is the honest witness.
+    Shrinking noise alone lifts the return to that of standing still; distance is the honest witness. A robot that falls
+    early earns much in its few steps, so whole episodes stand beside whole episodes, and rates beside rates.
     """
     lines = read_lines(run.metrics)
     first, last = lines[:1], lines[-LAST_ROUNDS:]
-    table = Table(title=f"team, rates extrapolated to an episode of {plan.task.horizon} steps")
+    table = Table(title=f"team; a rate is extrapolated to an episode of {plan.task.horizon} steps")
     for name in ("", "return", "cost", "distance (m)"):
         table.add_column(name, justify="left" if not name else "right")
     names = ("return_rate", "cost_rate_team", "distance_rate")
-    table.add_row("first round", *(_number(mean_of(first, name)) for name in names))
+    table.add_row("first round, rate", *(_number(mean_of(first, name)) for name in names))
     still = (plan.task.standing_still_return, plan.task.standing_still_cost, plan.task.standing_still_distance)
-    table.add_row("standing still", *(_number(figure) for figure in still))
-    table.add_row(f"last {len(last)} rounds", *(_number(mean_of(last, name)) for name in names))
+    table.add_row(f"last {len(last)} rounds, rate", *(_number(mean_of(last, name)) for name in names))
     finished = ("return_team", "cost_team", "distance")
     table.add_row(
         f"whole episodes in them ({sum(x['episodes'] for x in last)})",
         *(_number(mean_of(last, n)) for n in finished),
     )
+    table.add_row("standing still, whole episode", *(_number(figure) for figure in still))
     return table
 
 

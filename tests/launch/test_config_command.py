@@ -55,6 +55,8 @@ def test_what_a_launch_would_take_is_shown_without_one(tmp_path: Path) -> None:
     assert found["run.order"] == ("fixed", "--set")
     assert found["learner.gamma"] == (0.9, str(file))
     assert found["learner.radius"] == ("off", "algorithm")
+    replaced = by_key(told("show", "--set", "run.kappa=1", "--set", "run.algo=mappo-l"))
+    assert replaced["run.kappa"] == (7, "algorithm"), "who asked for 1 did not decide it"
     wrong = CliRunner().invoke(main, ["config", "show", "--set", "run.kapa=1"])
     assert wrong.exit_code == 2
     assert "did you mean 'run.kappa'" in wrong.stderr
