@@ -127,7 +127,8 @@ def play(
     task = found.plan.task
     with tool("scalmarl.sim_server.playing", python, graphics) as world:
         try:
-            told = world.ask({"spec": task.to_data(), "episodes": episodes, "seed": seed, "film": film})
+            shown = film and {**film, "absent": list(found.plan.absent)}
+            told = world.ask({"spec": task.to_data(), "episodes": episodes, "seed": seed, "film": shown})
         except ToolDied as died:
             raise NotBegun(f"{task.label} cannot be played here: {died}", needs) from None
         sound(told, task)

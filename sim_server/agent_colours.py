@@ -6,6 +6,8 @@ import colorsys
 
 COST = (0.95, 0.04, 0.04)
 """The colour of an agent that costs; none has one like it of its own."""
+ABSENT = (0.55, 0.55, 0.55)
+"""The colour of an agent that takes no part."""
 _FIRST_HUE, _HUES = 0.12, 0.76
 
 

@@ -1,7 +1,7 @@
 """Pictures of a world while it is played in: of our own by MuJoCo's renderer, of one from outside by its ``render``.
 
-What is asked for (``film``): ``width``, ``height``, ``fps``, ``seconds`` of each episode at most, and ``agent``, whom
-the camera follows (``None``: everybody).
+What is asked for (``film``): ``width``, ``height``, ``fps``, ``seconds`` of each episode at most, ``agent``, whom the
+camera follows (``None``: everybody), and the ``absent`` agents.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class OwnCamera:
         self._model = saved.world.scene.model
         self._data = mujoco.MjData(self._model)
         self._places = saved.world.batch.bind("qpos")
-        self._view = View(self._model, spec, film["width"], film["height"])
+        self._view = View(self._model, spec, film["width"], film["height"], film["absent"])
         self._nearest = NEAREST if self._agent is None else NEAREST_TO_AGENT
         self._heat, self._costing = np.zeros(spec.agents), np.zeros(spec.agents, bool)
         self._corners: NDArray[np.float64] | None = None

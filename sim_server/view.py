@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.agent_colours import COST, own_colour
+from scalmarl.sim_server.agent_colours import ABSENT, COST, own_colour
 from scalmarl.sim_server.scene import Array
 
 AZIMUTH, ELEVATION = 120.0, -25.0
@@ -20,9 +21,12 @@ LINE_COLOUR = np.array([0.6, 0.68, 0.6, 1.0], np.float32)
 
 
 class View:
-    """What is drawn of one copy: ``data``, after ``mujoco.mj_forward``. Changes the look of ``model`` alone."""
+    """What is drawn of one copy: ``data``, after ``mujoco.mj_forward``. Changes the look of ``model`` alone; ``absent``
+    agents are grey."""
 
-    def __init__(self, model: mujoco.MjModel, spec: TaskSpec, width: int, height: int) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, spec: TaskSpec, width: int, height: int, absent: Collection[int] = ()
+    ) -> None:
         self._model, self._agents = model, spec.agents
         self._renderer: mujoco.Renderer | None = None
         self._size = (height, width)
@@ -31,7 +35,8 @@ class View:
         self._limbs = [np.flatnonzero(np.isin(model.geom_bodyid, own)) for own in joints]
         robots = {int(model.body_rootid[body]) for own in joints for body in own}
         self._robots = np.flatnonzero(np.isin(model.body_rootid[model.geom_bodyid], list(robots)))
-        self._colours = np.array([own_colour(agent, spec.agents) for agent in range(spec.agents)])
+        colours = [ABSENT if agent in absent else own_colour(agent, spec.agents) for agent in range(spec.agents)]
+        self._colours = np.array(colours)
         self.camera = mujoco.MjvCamera()
         self.camera.azimuth, self.camera.elevation = AZIMUTH, ELEVATION
         self.paint(np.zeros(spec.agents))
