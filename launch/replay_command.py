@@ -20,8 +20,8 @@ from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.launch.sim_tools import GRAPHICS_CURE, graphics_to_try
 from scalmarl.launch.summary import each_cost
-from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.agent_colours import own_colour
+from scalmarl.protocol.plan import Plan
+from scalmarl.sim_server.agent_colours import ABSENT, colours
 
 MOST_EPISODES = 64
 SAY_EVERY_S = 2.0
@@ -101,7 +101,8 @@ class Cutter:
     """Takes the pictures as they come, with their caption, and says how far it is."""
 
     def __init__(self, reel: Film, found: Committed, episodes: int, caption: bool) -> None:
-        self._reel, self._task, self._round, self._episodes = reel, found.plan.task, found.round, episodes
+        self._reel, self._plan, self._round, self._episodes = reel, found.plan, found.round, episodes
+        self._task = found.plan.task
         self._wants_caption = caption
         self._caption: Caption | None = None
         self._said = time.monotonic()
@@ -121,7 +122,7 @@ class Cutter:
 
     def _with_caption(self, pixels: np.ndarray[Any, Any], told: dict[str, Any]) -> np.ndarray[Any, Any]:
         if self._caption is None:
-            self._caption = Caption(pixels.shape[1], colours(self._task))
+            self._caption = Caption(pixels.shape[1], squares(self._plan))
         so_far = told["so_far"]
         costs = [each_cost(own) for own in so_far["cost_agent"]]
         above = [any(x > c for x, c in zip(own, limits)) for own, limits in zip(costs, self._task.cost_limits)]
@@ -139,11 +140,10 @@ def short(cost: float) -> str:
     return f"{cost:.0f}" if cost >= 100 or cost == round(cost) else f"{cost:.1f}"
 
 
-def colours(task: TaskSpec) -> list[tuple[int, int, int]]:
-    """Every agent's own, as in the picture; of a world that draws itself nobody knows them: grey."""
-    if task.maker:
-        return [(128, 128, 128)] * task.agents
-    return [as_bytes(own_colour(agent, task.agents)) for agent in range(task.agents)]
+def squares(plan: Plan) -> list[tuple[int, int, int]]:
+    """Every agent's colour, as in the picture; of a world that draws itself nobody knows them: grey."""
+    found = [ABSENT] * plan.agents if plan.task.maker else colours(plan.agents, plan.absent)
+    return [as_bytes(colour) for colour in found]
 
 
 def as_bytes(colour: tuple[float, float, float]) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.agent_colours import ABSENT, COST, own_colour
+from scalmarl.sim_server.agent_colours import COST, colours
 from scalmarl.sim_server.scene import Array
 
 AZIMUTH, ELEVATION = 120.0, -25.0
@@ -35,8 +35,7 @@ class View:
         self._limbs = [np.flatnonzero(np.isin(model.geom_bodyid, own)) for own in joints]
         robots = {int(model.body_rootid[body]) for own in joints for body in own}
         self._robots = np.flatnonzero(np.isin(model.body_rootid[model.geom_bodyid], list(robots)))
-        colours = [ABSENT if agent in absent else own_colour(agent, spec.agents) for agent in range(spec.agents)]
-        self._colours = np.array(colours)
+        self._colours = np.array(colours(spec.agents, absent))
         self.camera = mujoco.MjvCamera()
         self.camera.azimuth, self.camera.elevation = AZIMUTH, ELEVATION
         self.paint(np.zeros(spec.agents))
