@@ -1,4 +1,4 @@
-"""Real sockets in one process: who is let in, what is delivered, and how many bytes cross the wire."""
+"""Real sockets in one process: who is let in, and what is delivered."""
 
 from __future__ import annotations
 
@@ -11,115 +11,25 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from scalmarl.protocol.codec import curve_wire_bytes, null_wire_bytes
-from scalmarl.protocol.sockets import KeyPair, Mailbox, longest_ipc_path, new_keys
-
-PATIENCE_S = 10.0
-LARGEST = 10_000
-ALICE, BOB, EVE = 1, 2, 3
-KEYS: dict[int, KeyPair] = {name: new_keys() for name in (ALICE, BOB, EVE)}
-
-HANDSHAKE_OVER = (
-    zmq.EVENT_HANDSHAKE_SUCCEEDED
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_DISCONNECTED
+from scalmarl.protocol.sockets import Mailbox, longest_ipc_path
+from tests.protocol.mailboxes import (
+    ALICE,
+    BOB,
+    EVE,
+    HANDSHAKE_OVER,
+    KEYS,
+    LARGEST,
+    PATIENCE_S,
+    Office,
+    next_frame,
+    only_alices_word_arrives,
+    wait_until,
 )
-
-
-class Office:
-    """Makes mailboxes and bare clients, and closes them all."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._mailboxes: list[Mailbox] = []
-        self._clients: list[zmq.Socket[bytes]] = []
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-
-    def mailbox(self, name: int, allowed: tuple[int, ...], bind: str = "ipc", largest: int = LARGEST) -> Mailbox:
-        endpoint = {"ipc": self.ipc(name), "tcp": "tcp://127.0.0.1:*"}[bind]
-        box = Mailbox(KEYS[name], {KEYS[peer].public: peer for peer in allowed}, endpoint, largest)
-        self._mailboxes.append(box)
-        return box
-
-    def ipc(self, name: int) -> str:
-        return f"ipc://{self.directory}/{name}"
-
-    def client(self, keys: KeyPair | None, server: bytes) -> zmq.Socket[bytes]:
-        """A PUSH socket that is not ours, with keys of its choice."""
-        push = self._context.socket(zmq.PUSH)
-        self._clients.append(push)
-        push.setsockopt(zmq.LINGER, 0)
-        push.setsockopt(zmq.SNDTIMEO, int(1000 * PATIENCE_S))
-        if keys is not None:
-            push.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
-            push.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
-            push.setsockopt(zmq.CURVE_SERVERKEY, server)
-        return push
-
-    def handshake(self, push: zmq.Socket[bytes], endpoint: str, frame: bytes) -> int:
-        """Connect, queue a frame, and return the event that ended the first handshake."""
-        monitor = push.get_monitor_socket(HANDSHAKE_OVER)
-        push.connect(endpoint)
-        push.send(frame, zmq.NOBLOCK)
-        assert monitor.poll(int(1000 * PATIENCE_S))
-        return int(recv_monitor_message(monitor)["event"])
-
-    def close(self) -> None:
-        for box in self._mailboxes:
-            box.close()
-        self._context.destroy(linger=0)
-
-
-@pytest.fixture
-def office() -> Iterator[Office]:
-    # Not tmp_path: an ipc endpoint may have few characters only.
-    with tempfile.TemporaryDirectory() as directory:
-        made = Office(Path(directory))
-        yield made
-        made.close()
-
-
-def wait_until(condition: Callable[[], bool], box: Mailbox | None = None) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        if box is None:
-            time.sleep(0.002)
-        else:
-            box.wait(0.01)
-
-
-def next_frame(box: Mailbox) -> tuple[int, bytes]:
-    got: list[tuple[int, bytes]] = []
-
-    def received() -> bool:
-        found = box.receive()
-        if found is not None:
-            got.append((found[0], bytes(found[1])))
-        return bool(got)
-
-    wait_until(received, box)
-    return got[0]
-
-
-def only_alices_word_arrives(office: Office, bob: Mailbox) -> None:
-    """Whatever was to be refused is not ahead of an honest frame that is sent later, nor right behind it."""
-    alice = office.mailbox(ALICE, (BOB,))
-    alice.connect(BOB, bob.endpoint)
-    alice.send(BOB, b"honest")
-    assert next_frame(bob) == (ALICE, b"honest")
-    bob.wait(0.05)
-    assert bob.receive() is None
-
 
 # ---- delivery ----
 
@@ -362,82 +272,6 @@ def test_keys_are_fresh_and_printable_and_ipc_paths_are_short() -> None:
     assert KEYS[ALICE] != KEYS[BOB]
     assert all(len(part) == 40 and part.isascii() for pair in KEYS.values() for part in (pair.public, pair.secret))
     assert 90 <= longest_ipc_path() <= 108
-
-
-# ---- bytes on the wire ----
-
-
-class CountingProxy(threading.Thread):
-    """Passes one TCP connection on and counts the bytes of each direction before it passes them on."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self.to_server = self.to_client = 0
-        self._port = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.start()
-
-    def run(self) -> None:
-        client, _ = self._listener.accept()
-        self._listener.close()
-        with client, socket.create_connection(("127.0.0.1", self._port)) as server:
-            while True:
-                for end in select.select([client, server], [], [])[0]:
-                    data = end.recv(65536)
-                    if not data:
-                        return
-                    if end is client:
-                        self.to_server += len(data)
-                        server.sendall(data)
-                    else:
-                        self.to_client += len(data)
-                        client.sendall(data)
-
-
-SIZES = (0, 1, 45, 221, 222, 223, 254, 255, 256, 1000, 4096, 9000)
-
-
-def test_the_formula_is_the_count_of_a_proxy_between_two_mailboxes(office: Office) -> None:
-    bob = office.mailbox(BOB, (ALICE,), "tcp")
-    proxy = CountingProxy(int(bob.endpoint.rpartition(":")[2]))
-    alice = office.mailbox(ALICE, (BOB,))
-    alice.connect(BOB, proxy.endpoint)
-    alice.send(BOB, b"")
-    next_frame(bob)
-    # A frame that has been received has passed the proxy, which counts first.
-    handshake = proxy.to_server - curve_wire_bytes(0)
-    answer = proxy.to_client
-    assert handshake > 0
-    assert answer > 0
-    sent = curve_wire_bytes(0)
-    for size in SIZES:
-        before = proxy.to_server
-        alice.send(BOB, bytes(size))
-        assert next_frame(bob) == (ALICE, bytes(size))
-        assert proxy.to_server - before == curve_wire_bytes(size), size
-        sent += curve_wire_bytes(size)
-    assert proxy.to_server == handshake + sent
-    assert proxy.to_client == answer
-
-
-def test_the_formula_without_encryption_is_the_count_of_the_proxy_too(office: Office) -> None:
-    with zmq.Context() as context:
-        pull, push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
-        for end in (pull, push):
-            end.setsockopt(zmq.LINGER, 0)
-            end.setsockopt(zmq.RCVTIMEO, int(1000 * PATIENCE_S))
-        proxy = CountingProxy(pull.bind_to_random_port("tcp://127.0.0.1"))
-        push.connect(proxy.endpoint)
-        push.send(b"")
-        pull.recv()
-        for size in SIZES:
-            before = proxy.to_server
-            push.send(bytes(size))
-            assert len(pull.recv()) == size
-            assert proxy.to_server - before == null_wire_bytes(size), size
-        pull.close()
-        push.close()
 
 
 # ---- why there are no heartbeats ----
