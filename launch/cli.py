@@ -28,6 +28,16 @@ run_option = click.option(
     "--run", "run_path", type=click.Path(path_type=Path), help="Run directory; default: the live or the latest run."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+web_option = click.option(
+    "--web", is_flag=True, help="Show the run on a local page as well, see: scalmarl dash --help."
+)
+
+
+def page_if(web: bool) -> Door | None:
+    """Where ``--web`` shows the run. Raises ``MachineNotFit``."""
+    if web:
+        require_web()
+    return Door() if web else None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -91,7 +101,7 @@ _DEFAULTS = Config()
     "--run", "run_path", type=click.Path(path_type=Path), help="Run directory to make.  [default: runs/TIME_...]"
 )
 @click.option("-d", "--detach", is_flag=True, help="Go on in the background.")
-@click.option("--web", is_flag=True, help="Show the run on a local page as well, see: scalmarl dash --help.")
+@web_option
 @guarded
 def launch(
     file: Path | None,
@@ -124,9 +134,7 @@ def launch(
         raise UsageProblem("--task and --world are both given", "leave one out")
     named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
     planned = make_plan(*resolve(file, assignments, named))
-    if web:
-        require_web()
-    begin(planned, run_path, detach, Door() if web else None)
+    begin(planned, run_path, detach, page_if(web))
 
 
 @main.command()
@@ -134,16 +142,17 @@ def launch(
 @click.option("--rounds", type=int, help="New number of rounds, to extend a finished run.")
 @click.option("--from-round", "from_round", type=int, help="Go back to the start of this round, from the archive.")
 @click.option("-d", "--detach", is_flag=True, help="Go on in the background.")
+@web_option
 @guarded
-def resume(directory: Path, rounds: int | None, from_round: int | None, detach: bool) -> None:
+def resume(directory: Path, rounds: int | None, from_round: int | None, detach: bool, web: bool) -> None:
     """Continue a stopped, failed or finished run with the same bits."""
     from scalmarl.launch.resuming import prepare
     from scalmarl.launch.starting import hand_over, require_linux
 
     require_linux()
-    run = RunDirectory(directory)
+    page, run = page_if(web), RunDirectory(directory)
     lock = prepare(run, rounds, from_round)
-    hand_over(run, lock, detach)
+    hand_over(run, lock, detach, page)
 
 
 @main.command()

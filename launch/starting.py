@@ -27,8 +27,7 @@ DETACH_WITHIN_S = 60.0
 
 
 def begin(planned: Planned, path: Path | None, detach: bool, page: Door | None = None) -> None:
-    """Make the run's directory, say what starts, and hand over. What cannot be written leaves nothing behind. ``page``:
-    where to show it."""
+    """Make the run's directory, say what starts, and hand over. What cannot be written leaves nothing behind."""
     plan = planned.plan
     # From the first trace on disk on, the supervisor answers every request to stop.
     hold_stop_signals()
@@ -49,10 +48,7 @@ def begin(planned: Planned, path: Path | None, detach: bool, page: Door | None =
     err.print(banner(run, plan, graph_words(planned), planned.config.run.algo, links))
     if not can_write():
         err.print(f"no TensorBoard files: the extra {EXTRA!r} is not installed", soft_wrap=True)
-    if page is not None:
-        page.open_beside(run)
-        err.print(page.after_words(run), soft_wrap=True)
-    hand_over(run, lock, detach)
+    hand_over(run, lock, detach, page)
 
 
 def graph_words(planned: Planned) -> str:
@@ -98,8 +94,12 @@ def start_in_background(run: RunDirectory, lock: int, owned: bool = False) -> su
         )  # fmt: skip
 
 
-def hand_over(run: RunDirectory, lock: int, detach: bool) -> None:
-    """Become the supervisor of a prepared run, or start it in the background. Does not return in the foreground."""
+def hand_over(run: RunDirectory, lock: int, detach: bool, page: Door | None = None) -> None:
+    """Become the supervisor of a prepared run, or start it in the background, with a ``page`` beside it. Does not
+    return in the foreground."""
+    if page is not None:
+        page.open_beside(run)
+        Patient(stderr=True).print(page.after_words(run), soft_wrap=True)
     if not detach:
         os.set_inheritable(lock, True)
         command = _supervisor(run)

@@ -371,6 +371,14 @@ def test_launch_shows_a_page_on_which_agents_are_killed_and_brought_back(start: 
                 break
         assert time.monotonic() < deadline, "the page's server outlives its run"
         time.sleep(0.1)
+    committed = launch.state()["round"]
+    again = start("web", command=("resume", str(launch.path), "--web"))
+    again.wait_for_round(committed + 1)
+    line = next(text for text in again.said.read_text().splitlines() if text.startswith("page "))
+    port = int(line.split()[1].partition("#")[0].rstrip("/").rpartition(":")[2])
+    assert told(port, "status")["round"] > committed
+    again.process.terminate()
+    assert again.end() == 143
 
 
 # ---- one file ----
