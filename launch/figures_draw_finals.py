@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ANCHORS = ("independent", "full state")
+_LABEL_IN, _SQUARE_IN = 1.6, 0.6
+"""What a group's label takes, and a square with a share and its interval."""
 _IMPROVEMENTS = {"return": "P(row has more return than column)", "cost": "P(row has less cost than column)"}
 
 
@@ -69,13 +71,16 @@ def improvement(found: Found, width: float) -> Iterator[Figure]:
     """A square per pair of groups, its colour the probability."""
     labels = labels_of(found.rows)
     size = len(labels)
-    with blank(width, 2, 0.9 + 0.3 * size) as (figure, axes):
+    wide = _LABEL_IN + _SQUARE_IN * size
+    with blank(width, 2, 0.6 + 0.3 * size, wide) as (figure, axes):
         for one, (name, title) in zip(axes, _IMPROVEMENTS.items()):
             shares = np.full((size, size), np.nan)
             for row in where(found.rows, measure=name):
                 at = labels.index(row["label"]), labels.index(row["other"])
                 shares[at] = row["share"]
-                words = f"{row['share']:.2f}\n[{row['low']:.2f}, {row['high']:.2f}]"
+                words = f"{row['share']:.2f}"
+                if wide <= width:
+                    words += f"\n[{row['low']:.2f}, {row['high']:.2f}]"
                 one.text(*at[::-1], words, ha="center", va="center", fontsize=5.5,
                          color="white" if abs(row["share"] - 0.5) > 0.3 else "0.1")  # fmt: skip
             one.imshow(shares, cmap="PuOr", vmin=0.0, vmax=1.0, aspect="auto")
@@ -84,8 +89,9 @@ def improvement(found: Found, width: float) -> Iterator[Figure]:
             one.set_xticks(range(size), numbers)
             one.set_yticks(range(size), [f"{label} ({n})" for label, n in zip(labels, numbers)])
             one.set_title(title)
-        axes[1].set_yticks(range(size), numbers)
-        axes[0].set_xlabel(f"{seeds_words(found.seeds)}; [95 % bootstrap interval]")
+        if 2 * wide <= width:
+            axes[1].set_yticks(range(size), numbers)
+        axes[-1].set_xlabel(f"{seeds_words(found.seeds)}; [95 % bootstrap interval]")
         yield figure
 
 
@@ -100,12 +106,14 @@ def profiles(found: Found, width: float) -> Iterator[Figure]:
             for label in labels_of(rows):
                 own = where(rows, label=label, measure=name)
                 at = [row["level"] for row in own]
-                one.plot(at, column(own, "share"), **look[label].line(len(own)), label=label)
+                one.plot(at, column(own, "share"), **look[label].line(len(own)), label=label, drawstyle="steps-post")
                 one.fill_between(at, column(own, "low"), column(own, "high"), color=look[label].color,
-                                 alpha=BAND / 2, linewidth=0)  # fmt: skip
+                                 alpha=BAND / 2, linewidth=0, step="post")  # fmt: skip
             one.set_xlabel(f"level of the {WORDS[name]}".replace("\n", ", "))
             one.set_ylabel("share of runs above it")
-            one.set_ylim(-0.02, 1.05)
+            # Above 1 there is room for the words of the limit.
+            one.set_ylim(-0.02, 1.45)
+            plain_ticks(one.yaxis, (0.0, 0.25, 0.5, 0.75, 1.0))
         scale_costs(axes[1], [row["level"] for row in where(rows, measure="cost")], limits, upright=True)
         draw_limits(axes[1], limits, upright=True)
         seeds_note(axes[0], found.seeds)

@@ -17,9 +17,6 @@ from scalmarl.launch.run_statistics import (
     probability_of_improvement,
 )
 
-LEVELS = 121
-"""Points of a performance profile."""
-
 
 def tradeoff(scope: Scope) -> Rows:
     """Return against cost over the final window: every run, and the groups over their seeds."""
@@ -64,15 +61,15 @@ def improvement(scope: Scope) -> Rows:
 
 def profiles(scope: Scope) -> Rows:
     """Performance profiles over the final window: the share of a group's runs whose return, or whose cost, is above a
-    level, against the level."""
+    level, against the level: it steps at every run's value and nowhere else."""
     known = _known_finals(scope)
     if not known:
         raise Lacking(f"it needs a group with at least {SEEDS_FOR_AN_INTERVAL} seeds")
     rows: Rows = []
     for name in ("return", "cost"):
-        every = np.array([value for values in known.values() for value in values[name]])
-        margin = 0.02 * (every.max() - every.min()) or 1.0
-        levels = np.linspace(every.min() - margin, every.max() + margin, LEVELS)
+        every = np.unique([value for values in known.values() for value in values[name]])
+        margin = 0.02 * (every[-1] - every[0]) or 1.0
+        levels = np.array([every[0] - margin, *every, every[-1] + margin])
         for label, values in known.items():
             for at, *shares in zip(levels, *performance_profile(values[name], levels)):
                 share, low, high = (float(x) for x in shares)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 FORMATS = ("png", "pdf", "svg")
 DPI = 200
 PANEL_IN = 2.3
-"""No panel is narrower, so a narrow figure has its panels on top of one another."""
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours for all kinds of sight, without yellow, which white paper swallows."""
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2, 1, 1, 1, 2)))
@@ -81,14 +80,17 @@ def require_plot(command: str) -> None:
 
 
 @contextmanager
-def blank(width: float, panels: int, height: float = 2.4) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of ``width`` inches with ``panels`` of ``height`` inches, whatever the user's matplotlibrc says.
+def blank(
+    width: float, panels: int, height: float = 2.4, panel: float = PANEL_IN
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure of ``width`` inches with ``panels`` of ``height`` inches, none narrower than ``panel``, so a narrow
+    figure has them on top of one another; whatever the user's matplotlibrc says.
     While it is open these settings hold, so write it inside."""
     from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = max(1, min(panels, int(width / PANEL_IN)))
+    columns = max(1, min(panels, int(width / panel)))
     rows = -(-panels // columns)
     with style.context(["default", _SETTINGS]):
         figure = Figure(figsize=(width, height * rows))
