@@ -28,10 +28,10 @@ NEEDED = (
 )  # fmt: skip
 """What every line of metrics must have; a figure that needs more is left out where that is missing."""
 _NOT_A_SETTING = {
-    "run.algo", "run.kappa", "run.kappa_unit", "run.seed", "run.rounds", "run.schedule", "run.agents", "world.task",
+    "run.algo", "run.kappa", "run.kappa_unit", "run.seed", "run.rounds", "run.agents", "world.task",
     "world.horizon", "world.threads", "world.python", "world.directory",
 }  # fmt: skip
-"""What the label says otherwise, or what changes no bit."""
+"""What the label says otherwise, or what changes no bit. (The schedule changes none either, but the time.)"""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,12 @@ class Run:
         """kappa as a table has it: a number, or ``all`` where everybody is heard."""
         known = ALGORITHMS.get(self.algorithm)
         return str(self.plan.kappa) if known is None or known.hears == "kappa" else kappa_words(self.algorithm)
+
+    @property
+    def identity(self) -> str:
+        """What two runs have in common of which one repeats the other."""
+        told = {name: x for name, x in self.settings.items() if not name.startswith("processes.")}
+        return repr((self.plan.task.label, self.plan.agents, sorted({**told, "run.rounds": None}.items())))
 
     @property
     def rounds(self) -> int:
@@ -144,7 +150,8 @@ class Gathered:
 def gather(paths: Sequence[Path]) -> Gathered:
     """The runs of run directories and of ``compare`` directories, each once; without any, the live or the latest run.
 
-    Of a comparison only finished cells count. Raises ``UserProblem`` where a named directory is neither, or its run
+    Of a comparison only finished cells count; of runs with the same configuration and seed only the first: a repetition
+    has the same bits, and is no further seed. Raises ``UserProblem`` where a named directory is neither, or its run
     cannot be shown.
     """
     found = Gathered()
@@ -155,6 +162,7 @@ def gather(paths: Sequence[Path]) -> Gathered:
         elif path.resolve() not in seen:
             seen.add(path.resolve())
             found.runs.append(read_run(path))
+    _leave_out_repetitions(found)
     if not found.runs:
         named = ", ".join(str(grid.path) for grid in found.grids)
         raise UsageProblem(
@@ -162,6 +170,16 @@ def gather(paths: Sequence[Path]) -> Gathered:
             f"go on with it: scalmarl compare {named}; or name unfinished runs: {named}/cells/*/",
         )
     return found
+
+
+def _leave_out_repetitions(found: Gathered) -> None:
+    first: dict[str, Run] = {}
+    for run in found.runs:
+        same = first.setdefault(run.identity, run)
+        if same is not run:
+            why = f"it is a repetition of {same.path}: the same configuration and seed"
+            found.left_out.append((str(run.path), why))
+    found.runs = list(first.values())
 
 
 def _gather_grid(path: Path, found: Gathered, seen: set[Path]) -> None:

@@ -177,6 +177,17 @@ def test_runs_that_differ_in_a_setting_are_told_apart_by_it(made_up: MadeUp, tmp
     ]  # fmt: skip
 
 
+def test_a_repetition_is_no_further_seed(made_up: MadeUp, tmp_path: Path) -> None:
+    paths = [made_up(tmp_path / "a"), made_up(tmp_path / "b", seed=1), made_up(tmp_path / "again")]
+    found = gather(paths)
+    assert [run.path.name for run in found.runs] == ["a", "b"]
+    assert found.left_out == [(str(paths[2]), f"it is a repetition of {paths[0]}: the same configuration and seed")]
+    config = paths[2] / "config.toml"
+    config.write_text(config.read_text().replace('schedule = "wavefront"', 'schedule = "serial"'))
+    labels = [group.label for group in gather(paths).worlds()[0].groups]
+    assert labels == ["scal-mappo-l, kappa 1, schedule wavefront", "scal-mappo-l, kappa 1, schedule serial"]
+
+
 def test_a_group_is_cut_to_the_rounds_that_all_have(made_up: MadeUp, tmp_path: Path) -> None:
     paths = [made_up(tmp_path / "a"), made_up(tmp_path / "b", seed=1, returns=[1.0, 2.0])]
     (group,) = gather(paths).worlds()[0].groups

@@ -25,7 +25,7 @@ def test_a_report_is_one_file_that_fetches_nothing(made_up: MadeUp, call: Call, 
     assert answer.exit_code == 0, answer.output
     assert json.loads(answer.stdout)["files"] == [str(out)]
     text = out.read_text()
-    assert text.count("data:image/svg+xml;base64,") == 4
+    assert text.count("data:image/svg+xml;base64,") == 5
     assert all(word not in text for word in ("<script", "<link", "http:", "https:", "@import", "url("))
     assert "5.00<small>[4.00, 6.00]</small>" in text.replace("\n", ""), "the return, with its interval"
     assert "&gt; 5.50" in text, "agent 2 is above its limit of 5, and that is not told by weight alone"
