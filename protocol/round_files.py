@@ -8,6 +8,7 @@ every digest. A file that its round's commit has overtaken goes to ``archive/`` 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from scalmarl.protocol.errors import DamagedFile, DeterminismLost
 from scalmarl.protocol.files import remove_leftovers, sync_directory, write_durably
 from scalmarl.protocol.keys import Role, process_name, role_of
 from scalmarl.protocol.plan import Plan
+from scalmarl.protocol.wall_time import Spent
 
 MAGIC = b"scalmarl round 1\n"
 DIGEST_BYTES = 32
@@ -26,7 +28,12 @@ ARCHIVE_LAST = 3
 ARCHIVE_EVERY = 10
 
 RoundRow = Callable[[int, dict[str, Any]], bytes]
-"""A finished round and its figures -> its row, as the launcher reads it (``launch.records``)."""
+"""A finished round and its figures -> its row, as ``encode_row`` makes it."""
+
+
+def encode_row(round: int, figures: dict[str, Any], sent: list[list[int]], spent: Spent) -> bytes:
+    """What the launcher reads of a finished round (``launch.records``): figures, first sendings, wall time."""
+    return json.dumps({"round": round, "figures": figures, "sent": sent, "spent": spent}).encode()
 
 
 def process_directory(run_directory: Path, process: int) -> Path:

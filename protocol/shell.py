@@ -34,7 +34,7 @@ from scalmarl.protocol.lifeline import release_stop_signals
 from scalmarl.protocol.link_faults import LinkFaults
 from scalmarl.protocol.network_namespace import enter_network_namespace
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import RoundRow, process_directory
+from scalmarl.protocol.round_files import RoundRow, encode_row, process_directory
 from scalmarl.protocol.runtime import Progress, Runtime, Status, Store, describe_missing
 from scalmarl.protocol.sockets import Mailbox
 from scalmarl.protocol.streams import Purpose, stream
@@ -172,8 +172,7 @@ class Shell:
 
     def _row(self, round: int, figures: dict[str, Any]) -> bytes:
         """The row of a finished round; what comes after it in this call of the runtime counts for the next."""
-        row = {"round": round, "figures": figures, "sent": self._ledger.seal(round), "spent": self._wall_time.seal()}
-        return json.dumps(row).encode()
+        return encode_row(round, figures, self._ledger.seal(round), self._wall_time.seal())
 
     def _take_in(self, now: float) -> None:
         while (received := self._mailbox.receive()) is not None:

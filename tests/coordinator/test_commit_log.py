@@ -18,10 +18,11 @@ from scalmarl.coordinator.body import commit_record, read_commit_record
 from scalmarl.coordinator.commit_log import CommitLog, cut_commits, log_path, read_commits
 from scalmarl.protocol.errors import DamagedFile, DeterminismLost
 from scalmarl.protocol.keys import SIM, Key, Kind
+from scalmarl.protocol.round_files import encode_row
 
 
 def row(round: int, figures: dict[str, Any]) -> bytes:
-    return json.dumps({"round": round, "figures": figures, "sent": [[0, 7, round, 0, 0, 0]]}).encode()
+    return encode_row(round, figures, [[0, 7, round, 0, 0, 0]], {"work": {"sampling": 1.5}})
 
 
 def record_of(round: int) -> bytes:
@@ -69,7 +70,7 @@ def test_a_record_names_the_digest_of_every_process() -> None:
 def test_a_write_returns_the_records_digest_and_writes_its_row(log: CommitLog) -> None:
     assert log.write(4, b"record", {"waited": 0.5}) == hashlib.sha256(b"record").digest()
     assert json.loads((log.path.parent / "000004.json").read_text()) == {
-        "round": 3, "figures": {"waited": 0.5}, "sent": [[0, 7, 3, 0, 0, 0]],
+        "round": 3, "figures": {"waited": 0.5}, "sent": [[0, 7, 3, 0, 0, 0]], "spent": {"work": {"sampling": 1.5}},
     }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import (
     archive_file,
+    encode_row,
     frame_round_file,
     process_directory,
     read_round_file,
@@ -38,7 +39,7 @@ class Run:
         self.directory: RunDirectory = create(path, "")
         options = {"run.agents": 3, "run.kappa": 1, "run.on_loss": "mask"}
         write_plan(self.directory, make_plan(*resolve(None, (), options)))
-        self.log = CommitLog(path, lambda round: [])
+        self.log = CommitLog(path, lambda round, figures: encode_row(round, figures, [], {}))
         self.done = dict.fromkeys(EVERYBODY, 0)
         for process in EVERYBODY:
             self.write(process, 0)

@@ -31,7 +31,7 @@ from scalmarl.launch.run_directory import RunDirectory, create, read_plan
 from scalmarl.launch.starting import first_state
 from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.lifeline import release_stop_signals
-from scalmarl.protocol.round_files import RoundFiles, process_directory
+from scalmarl.protocol.round_files import RoundFiles, encode_row, process_directory
 
 RESOLVED = resolve(None, (), {"run.agents": 3, "run.kappa": 1, "run.on_loss": "mask"})
 AGENTS = (0, 1, 2)
@@ -119,7 +119,7 @@ def play(run: RunDirectory, rounds: int, is_heard: bool = True) -> None:
     """So many rounds under the plan of the run; of the last one's commit only the coordinator knows unless ``heard``.
     Raises ``DeterminismLost`` where a file is written again with other content."""
     plan = read_plan(run)
-    log = CommitLog(run.path, lambda round: [])
+    log = CommitLog(run.path, lambda round, figures: encode_row(round, figures, [], {}))
     records = RoundRecords(run, plan)
     first = (log.rounds() or [0])[0]
     for round in range(first, first + rounds):
@@ -127,7 +127,7 @@ def play(run: RunDirectory, rounds: int, is_heard: bool = True) -> None:
         log.write(round + 1, msgpack.packb([[p, hashlib.sha256(done[p]).digest()] for p in done]), {})
         if is_heard or round < first + rounds - 1:
             for process in done:
-                files = RoundFiles(run.path, process, plan, lambda round: [])
+                files = RoundFiles(run.path, process, plan, lambda round, figures: encode_row(round, figures, [], {}))
                 for kept in files.rounds():
                     if kept <= round:
                         files.delete(kept)
@@ -139,7 +139,7 @@ def write_round(run: RunDirectory, round: int, processes: Iterable[int] = EVERYB
     plan = read_plan(run)
     who, done = (*plan.present, SIM), {}
     for process in (process for process in processes if process in who):
-        files = RoundFiles(run.path, process, plan, lambda round: [])
+        files = RoundFiles(run.path, process, plan, lambda round, figures: encode_row(round, figures, [], {}))
         content = files.read(round) if files.rounds() else bytes([process % 251])
         done[process] = learnt(content, round, who)
         files.write(round + 1, done[process], FIGURES)

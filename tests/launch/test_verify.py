@@ -16,6 +16,7 @@ from scalmarl.launch.planning import make_plan, write_plan
 from scalmarl.launch.run_directory import create
 from scalmarl.launch.verification import Difference, again, first_difference, run_segments, segments
 from scalmarl.protocol.keys import SIM
+from scalmarl.protocol.round_files import encode_row
 
 Run = Callable[..., Any]
 
@@ -54,7 +55,7 @@ def test_a_finished_run_is_verified_and_a_forged_one_found_out(calm: Any, scalma
     shutil.copytree(calm.path, forged)
     records = read_commits(log_path(forged))[0]
     log_path(forged).unlink()
-    log = CommitLog(forged, lambda round: [])
+    log = CommitLog(forged, lambda round, figures: encode_row(round, figures, [], {}))
     for round, record in records:
         content = record
         if round == 4:

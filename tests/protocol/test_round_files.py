@@ -18,6 +18,7 @@ from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.round_files import (
     MAGIC,
     RoundFiles,
+    encode_row,
     process_directory,
     read_round_file,
     round_path,
@@ -30,7 +31,7 @@ CURE = "put back a copy, resume from the archive with --from-round, or start a n
 
 
 def row(round: int, figures: dict[str, Any]) -> bytes:
-    return json.dumps({"round": round, "figures": figures, "sent": [[1, 2, round, 0, 0, 0]]}).encode()
+    return encode_row(round, figures, [[1, 2, round, 0, 0, 0]], {"work": {"sampling": 1.5}})
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_the_bytes_are_the_documented_layout(files: RoundFiles) -> None:
 def test_the_figures_of_the_finished_round_lie_beside_and_outside_the_digest(files: RoundFiles) -> None:
     with_figures = files.write(3, b"content", {"return": 1.5})
     assert json.loads(row_path(files.directory, 2).read_text()) == {
-        "round": 2, "figures": {"return": 1.5}, "sent": [[1, 2, 2, 0, 0, 0]],
+        "round": 2, "figures": {"return": 1.5}, "sent": [[1, 2, 2, 0, 0, 0]], "spent": {"work": {"sampling": 1.5}},
     }  # fmt: skip
     assert row_path(files.directory, 2).name == "000003.json"
     assert files.write(3, b"content", {"return": 2.5}) == with_figures
