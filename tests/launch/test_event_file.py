@@ -158,7 +158,7 @@ def test_without_the_extra_a_launch_says_so_once(
     from scalmarl.protocol.lifeline import release_stop_signals
 
     monkeypatch.setattr(starting, "can_write", lambda: False)
-    monkeypatch.setattr(starting, "hand_over", lambda run, lock, detach: (os.close(lock), release_stop_signals()))
+    monkeypatch.setattr(starting, "hand_over", lambda run, lock, *_: (os.close(lock), release_stop_signals()))
     starting.begin(make_plan(*resolve(None, (), {"run.agents": 2, "run.kappa": 1})), tmp_path / "run", False)
     assert capsys.readouterr().err.count("no TensorBoard files: the extra 'tensorboard' is not installed") == 1
 

@@ -66,7 +66,7 @@ def test_unequal_agents_that_choose_push_and_die_learn(whole: Any, scalmarl: Run
     assert all(kl >= 0 for kl in lines[-1]["kl_agent"])
     traffic = json.loads(scalmarl("traffic", "--run", str(whole.path), "--json").stdout)
     assert all(n["per_round_bytes"] == n["predicted_bytes"] for n in traffic["neighbourhoods"])
-    assert "distance" not in whole.words.split("team,")[0]
+    assert "distance" not in whole.words.split("team;")[0]
 
 
 def test_the_bits_stay_when_the_sim_server_and_an_agent_are_killed(whole: Any, start: Any, scalmarl: Run) -> None:
