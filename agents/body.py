@@ -68,6 +68,7 @@ def agent_body(me: int, plan: Plan, learner: RoundLearner, round: int, content: 
         learner.begin_round(round)
         yield from roll_out(me, plan, learner, round)
 
+        yield from breathe("estimate")
         own = {}
         own[Kind.ADVANTAGE], own[Kind.SLACK] = learner.estimate()
         for kind, value in own.items():

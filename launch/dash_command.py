@@ -1,4 +1,4 @@
-"""``scalmarl dash``, and the page beside ``launch --web``: where it listens, who may write, the page as one file."""
+"""``scalmarl dash``, and the page of ``--web``: where it listens, who may write, the page as one file."""
 
 from __future__ import annotations
 

@@ -263,11 +263,11 @@ def _critics(explained: dict[str, Any] | None) -> Iterator[Sentence]:
 
 
 def _spent(spent: dict[str, float] | None) -> Iterator[Sentence]:
-    """The agent's part of the wall time of the round."""
+    """On what the agent's process spent its time from the row before to that of the round."""
     if spent is None:
         return
     acting, update, messages = (f"{spent[part]:.3g} s" for part in ("sampling", "update", "messages"))
     text = f"its process worked for {acting} while sampling and for {update} after it, spent {messages} on messages, "
     text += f"and waited: {spent['wait_sampling']:.3g} s for states and physics, "
-    text += f"{spent['wait_update']:.3g} s for turns and the commit"
+    text += f"{spent['wait_update']:.3g} s for turns and for the commit of the round before"
     yield Sentence(text, "metrics.jsonl spent_agent")

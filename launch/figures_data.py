@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scalmarl.launch.figures_finals import improvement, kappa, profiles, tradeoff
+from scalmarl.launch.figures_finals import improvement, kappa, profiles, seeds_drawn, tradeoff
 from scalmarl.launch.figures_runs import Group, Run, World
 from scalmarl.launch.figures_scope import Lacking, Rows, Scope, require_kappas, role
 from scalmarl.launch.run_statistics import band_over_seeds, binned, middle_round
@@ -153,19 +153,21 @@ def _require_fields(groups: Sequence[Group], *names: str) -> None:
 
 @dataclass(frozen=True)
 class Sort:
-    """A sort of figure: its file's name, what it shows, and its numbers; ``whole``: one for all worlds together."""
+    """A sort of figure: its file's name, what it shows, and its numbers; ``whole``: one for all worlds together;
+    ``seeds``: how many every group has that is drawn."""
 
     name: str
     words: str
     rows: Callable[[Scope], Rows]
     whole: bool = False
+    seeds: Callable[[Scope], list[int]] = lambda scope: [len(group.runs) for group in scope.groups]
 
 
 SORTS = (
     Sort("curves", "Return and cost per episode against environment steps", curves),
     Sort("tradeoff", "Return against cost over the final rounds", tradeoff),
-    Sort("improvement", "Probability of improvement over the final rounds", improvement),
-    Sort("profiles", "Performance profiles over the final rounds", profiles),
+    Sort("improvement", "Probability of improvement over the final rounds", improvement, seeds=seeds_drawn),
+    Sort("profiles", "Performance profiles over the final rounds", profiles, seeds=seeds_drawn),
     Sort("kappa", "Return and cost over the final rounds against kappa", kappa),
     Sort("bytes-kappa", "Wire bytes that an agent sends in a round against kappa", bytes_kappa),
     Sort("bytes-agents", "Wire bytes that an agent sends in a round against the number of agents", bytes_agents, True),
@@ -197,9 +199,9 @@ def find_figures(worlds: list[World], window: float, only: Sequence[str] = ()) -
             alone = sort.whole or len(worlds) == 1
             name = sort.name if alone else f"{sort.name}-{scope.worlds[0].slug}"
             title = scope.worlds[0].title if len(scope.worlds) == 1 else ""
-            seeds = sorted(len(group.runs) for group in scope.groups)
             try:
-                found.append(Found(sort, name, title, sort.rows(scope), (seeds[0], seeds[-1])))
+                rows, seeds = sort.rows(scope), sorted(sort.seeds(scope))
+                found.append(Found(sort, name, title, rows, (seeds[0], seeds[-1])))
             except Lacking as why:
                 lacking[name] = str(why)
     return found, lacking

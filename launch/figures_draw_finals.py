@@ -91,7 +91,8 @@ def improvement(found: Found, width: float) -> Iterator[Figure]:
             one.set_title(title)
         if 2 * wide <= width:
             axes[1].set_yticks(range(size), numbers)
-        axes[-1].set_xlabel(f"{seeds_words(found.seeds)}; [95 % bootstrap interval]")
+        interval = "; [95 % bootstrap interval]" if wide <= width else ""
+        axes[-1].set_xlabel(f"{seeds_words(found.seeds)}{interval}")
         yield figure
 
 

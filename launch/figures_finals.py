@@ -45,9 +45,7 @@ def _pair(label: str, seed: int | None, returns: dict[str, Any], costs: dict[str
 def improvement(scope: Scope) -> Rows:
     """For every two groups: the probability that a run of the one has a higher return than a run of the other, and that
     it has a lower cost, over the final window."""
-    known = _known_finals(scope)
-    if len(known) < 2:
-        raise Lacking(f"it needs two groups with at least {SEEDS_FOR_AN_INTERVAL} seeds each")
+    known = _known_finals(scope, f"it needs two groups with at least {SEEDS_FOR_AN_INTERVAL} seeds each", 2)
     rows: Rows = []
     for name in ("return", "cost"):
         sign = 1.0 if name == "return" else -1.0
@@ -62,9 +60,7 @@ def improvement(scope: Scope) -> Rows:
 def profiles(scope: Scope) -> Rows:
     """Performance profiles over the final window: the share of a group's runs whose return, or whose cost, is above a
     level, against the level: it steps at every run's value and nowhere else."""
-    known = _known_finals(scope)
-    if not known:
-        raise Lacking(f"it needs a group with at least {SEEDS_FOR_AN_INTERVAL} seeds")
+    known = _known_finals(scope, f"it needs a group with at least {SEEDS_FOR_AN_INTERVAL} seeds", 1)
     rows: Rows = []
     for name in ("return", "cost"):
         every = np.unique([value for values in known.values() for value in values[name]])
@@ -80,13 +76,23 @@ def profiles(scope: Scope) -> Rows:
     return rows + [{"label": "limit", "measure": "cost", "level": limit, **empty} for limit in limits]
 
 
-def _known_finals(scope: Scope) -> dict[str, dict[str, list[float]]]:
-    """Label -> measure -> a value per run, of the groups with enough runs in which episodes ended."""
+def seeds_drawn(scope: Scope) -> list[int]:
+    """How many seeds the groups have that ``improvement`` and ``profiles`` draw."""
+    return [len(values["return"]) for values in _known_finals(scope, "", 1).values()]
+
+
+def _known_finals(scope: Scope, needs: str, groups: int) -> dict[str, dict[str, list[float]]]:
+    """Label -> measure -> a value per run, of the groups with enough runs in which episodes ended. Raises ``Lacking``
+    where these are fewer than ``groups``."""
+    if sum(len(group.runs) >= SEEDS_FOR_AN_INTERVAL for group in scope.groups) < groups:
+        raise Lacking(needs)
     found = {}
     for group in scope.groups:
         each = [one for one in finals(group, scope.window) if one["return"] is not None and one["cost"] is not None]
         if len(each) >= SEEDS_FOR_AN_INTERVAL:
             found[group.label] = {name: [float(one[name] or 0.0) for one in each] for name in ("return", "cost")}
+    if len(found) < groups:
+        raise Lacking("no episode has ended in the last rounds of these runs")
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ _NOT_A_SETTING = {
     "run.algo", "run.kappa", "run.kappa_unit", "run.seed", "run.rounds", "run.agents", "world.task",
     "world.horizon", "world.threads", "world.python", "world.directory",
 }  # fmt: skip
-"""What the label says otherwise, or what changes no bit. (The schedule changes none either, but the time.)"""
+"""What the label says otherwise, or what changes neither bits nor time much."""
+_OF_PROCESSES = ("processes.links", "processes.transport")
+"""Of how processes are run, what changes the time."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,11 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """What two runs have in common of which one repeats the other."""
-        told = {name: x for name, x in self.settings.items() if not name.startswith("processes.")}
-        return repr((self.plan.task.label, self.plan.agents, sorted({**told, "run.rounds": None}.items())))
+        """What two runs have in common of which one repeats the other: all that decides the bits, and who was absent
+        for how long; and what a reader may want to compare times by."""
+        told = [self.settings.get(name) for name in ("run.schedule", *_OF_PROCESSES)]
+        away = sorted((absent, rounds) for absent, rounds in self.absences().items() if absent)
+        return repr((self.plan.config_hash, away, told))
 
     @property
     def rounds(self) -> int:
@@ -150,8 +154,8 @@ class Gathered:
 def gather(paths: Sequence[Path]) -> Gathered:
     """The runs of run directories and of ``compare`` directories, each once; without any, the live or the latest run.
 
-    Of a comparison only finished cells count; of runs with the same configuration and seed only the first: a repetition
-    has the same bits, and is no further seed. Raises ``UserProblem`` where a named directory is neither, or its run
+    Of a comparison only finished cells count; of runs with the same configuration and seed only the longest: a
+    repetition is no further seed. Raises ``UserProblem`` where a named directory is neither, or its run
     cannot be shown.
     """
     found = Gathered()
@@ -173,13 +177,13 @@ def gather(paths: Sequence[Path]) -> Gathered:
 
 
 def _leave_out_repetitions(found: Gathered) -> None:
-    first: dict[str, Run] = {}
-    for run in found.runs:
-        same = first.setdefault(run.identity, run)
+    longest: dict[str, Run] = {}
+    for run in sorted(found.runs, key=lambda run: -run.rounds):
+        same = longest.setdefault(run.identity, run)
         if same is not run:
             why = f"it is a repetition of {same.path}: the same configuration and seed"
             found.left_out.append((str(run.path), why))
-    found.runs = list(first.values())
+    found.runs = [run for run in found.runs if longest[run.identity] is run]
 
 
 def _gather_grid(path: Path, found: Gathered, seen: set[Path]) -> None:
@@ -261,9 +265,13 @@ def _varying(runs: list[Run]) -> list[str]:
     return [
         name
         for name in names
-        if name not in _NOT_A_SETTING and not name.startswith("processes.")
+        if _tells_apart(name, _NOT_A_SETTING)
         and len({repr(run.settings.get(name)) for run in runs}) > 1
     ]  # fmt: skip
+
+
+def _tells_apart(name: str, not_these: Collection[str]) -> bool:
+    return name not in not_these and (not name.startswith("processes.") or name in _OF_PROCESSES)
 
 
 def differing(groups: Sequence[Group]) -> list[str]:
@@ -273,7 +281,7 @@ def differing(groups: Sequence[Group]) -> list[str]:
     return [
         name
         for name in names
-        if name not in apart and not name.startswith("processes.")
+        if _tells_apart(name, apart)
         and len({repr(group.runs[0].settings.get(name)) for group in groups}) > 1
     ]  # fmt: skip
 

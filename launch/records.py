@@ -127,7 +127,8 @@ class RoundRecords:
         while self.recorded <= committed:
             try:
                 lines.append(self._record(self.recorded))
-            except FileNotFoundError:
+            except (FileNotFoundError, KeyError):
+                # A row of another version lacks figures; one without them cannot be made up for.
                 lost.append(self.recorded)
             self.recorded += 1
         if lost:
@@ -207,8 +208,9 @@ def metrics_line(plan: Plan, round: int, rows: Mapping[int, dict[str, Any]], wal
 
 
 PARTS = ("sampling", "wait_sampling", "update", "wait_update", "messages")
-"""Of the wall time of a process in a round: work and waiting while sampling, work and waiting after it until the round
-is committed, and messages throughout."""
+"""Of the wall time of a process in a round: work and waiting while sampling, work and waiting otherwise (estimate,
+turn, critics, file), and messages throughout. A round reaches from one row to the next: its file and the wait for its
+commit, which come after its row, are told with the round after it."""
 
 
 def seconds_by_part(spent: Spent) -> dict[str, float]:

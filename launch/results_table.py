@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,9 @@ WITHOUT_INTERVAL = ("bytes_agent_round", "wall_s")
 """Files of numbers have theirs as well."""
 ON_PAPER = ("return", "cost", "largest_cost", "violation_rate", "bytes_agent_round")
 """What a page is wide enough for, and what another machine measures too."""
-_LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
+_LATEX = {letter: rf"\{letter}" for letter in "&%_#${}"} | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def latex(found: Sequence[Result], about: str, command: str) -> str:
         [
             f"% {about}",
             "% Interquartile mean over seeds, in brackets the 95 % percentile bootstrap interval. Needs booktabs.",
-            f"% {command}",
+            f"% {' '.join(command.split())}",
             rf"\begin{{tabular}}{{ll{'r' * (len(heads) - 2)}}}",
             r"\toprule",
             rf"{' & '.join(heads)} \\",
@@ -123,7 +126,7 @@ def _words(one: Result, name: str) -> tuple[str, ...]:
 
 
 def _latex_cell(found: dict[str, Any], words: tuple[str, ...]) -> str:
-    middle, *interval = map(_escaped, words)
+    middle, *interval = (re.sub(r"-(?=\d)", "$-$", _escaped(text)) for text in words)
     return rf"{middle} {{\footnotesize {interval[0]}}}" if interval and found["low"] is not None else middle
 
 

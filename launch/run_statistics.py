@@ -212,7 +212,7 @@ def binned(lines: Iterable[dict[str, Any]], name: str, edges: NDArray[np.float64
 
 def middle_round(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """On what ``agents`` (their mean) and the ``sim server`` spend a round that is neither among the fastest nor the
-    slowest: seconds of ``records.PARTS``, which fill ``wall_s`` but for what the launcher's own clock says otherwise.
+    slowest: seconds of ``records.PARTS``.
 
     Means over the middle half of the rounds by wall time, one choice of rounds for all parts. The first round holds the
     start of the processes and is left out where there are others.
@@ -220,12 +220,8 @@ def middle_round(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]
     ordered = sorted(lines[1:] or lines, key=lambda line: line["wall_s"])
     cut = len(ordered) // 4
     kept = ordered[cut : len(ordered) - cut]
-    wall = sum(line["wall_s"] for line in kept) / len(kept)
     spent = {
         "agents": [one for line in kept for one in line["spent_agent"] if one is not None],
         "sim server": [line["spent_sim"] for line in kept],
     }
-    return {
-        who: {**{part: sum(one[part] for one in each) / len(each) for part in PARTS}, "wall_s": wall}
-        for who, each in spent.items()
-    }
+    return {who: {part: sum(one[part] for one in each) / len(each) for part in PARTS} for who, each in spent.items()}

@@ -153,6 +153,7 @@ class Shell:
             if not peers <= self._ready:
                 self._mailbox.wait(LONGEST_WAIT_S)
         self.runtime.start(time.monotonic(), rejoin=self._charge.rejoin)
+        self._wall_time.begin()
         while not self._stopped:
             phase = self.runtime.phase
             self._take_in(time.monotonic())
@@ -171,7 +172,8 @@ class Shell:
         return {"round": self.runtime.round, "step": self.runtime.step, "phase": self.runtime.phase}
 
     def _row(self, round: int, figures: dict[str, Any]) -> bytes:
-        """The row of a finished round; what comes after it in this call of the runtime counts for the next."""
+        """The row of a finished round, with the time since the row before: file and commit come after the row, so their
+        time counts for the next round."""
         return encode_row(round, figures, self._ledger.seal(round), self._wall_time.seal())
 
     def _take_in(self, now: float) -> None:

@@ -17,11 +17,16 @@ Spent = dict[str, dict[str, float]]
 
 
 class WallTime:
-    """Seconds since the last ``seal``; a ``lap`` says on what the time since the lap before it was spent."""
+    """Seconds since the last ``seal``, or since ``begin``; a ``lap`` says on what the time since the one before it was
+    spent."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._last = clock, clock()
         self._spent: Spent = {}
+
+    def begin(self) -> None:
+        """What was until now is of no round."""
+        self._last, self._spent = self._clock(), {}
 
     def lap(self, on: Spending, phase: str) -> float:
         """Enter a lap; returns the time now."""

@@ -39,7 +39,7 @@ class Camera:
         self._plan = plan = read_plan(run_directory)
         self._model = make_scene(plan.task).model
         self._data = mujoco.MjData(self._model)
-        self._view = View(self._model, plan.task, WIDTH, HEIGHT, plan.absent)
+        self._view = View(self._model, plan.task, WIDTH, HEIGHT)
 
     def picture(self, round: int) -> bytes:
         """A JPEG of the state at the start of a round. Raises ``DamagedFile``, ``OSError``, and ``ValueError`` for a

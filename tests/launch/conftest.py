@@ -49,9 +49,12 @@ def _made_up(
     episode ended where it is a number. Agent i's cost is ``cost`` + i, its multiplier in round r 0.1 * r * i."""
     heard = [[j for j in range(agents) if j != i and abs(i - j) <= kappa] for i in range(agents)]
     plan = toy_plan(heard, [0] * agents, seed=seed, rounds=len(returns), steps=STEPS, copies=COPIES, costs=[1] * agents)
-    plan = replace(plan, kappa=kappa, cliques=clique_cover(plan.neighbours))
     learner = {"cost_terms": "none" if algorithm in ("happo", "ippo") else "own", "clip": clip}
-    config = {"run": {"algo": algorithm, "kappa": kappa, "seed": seed}, "learner": learner}
+    config = Config.model_validate(
+        {"run": {"algo": algorithm, "kappa": kappa, "seed": seed, "agents": agents}, "learner": learner}
+    )
+    cliques = clique_cover(plan.neighbours)
+    plan = replace(plan, kappa=kappa, cliques=cliques, config_hash=config.digest())
     state = {
         "state": "finished", "round": len(returns), "rounds": len(returns), "processes": [], "control": "", "pid": 0,
         "versions": {"scalmarl": "0.0.1", "torch": "2.13"},
@@ -72,7 +75,7 @@ def _made_up(
     path.mkdir(parents=True)
     (path / "plan.json").write_text(json.dumps(plan.to_data()))
     (path / "run.json").write_text(json.dumps(state))
-    (path / "config.toml").write_text(to_toml(Config.model_validate(config)))
+    (path / "config.toml").write_text(to_toml(config))
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     return path

@@ -50,7 +50,7 @@ CASES: dict[str, tuple[Plan, dict[str, Any], tuple[str, ...]]] = {
         PLAN, {},
         ("nothing cut it short: all 5 epochs", "a mean KL of 0.01 nats, 50 % of the radius 0.02", "12.5 % had a ratio",
          "worked for 0.5 s while sampling and for 0.25 s after it, spent 0.0625 s on messages, and waited: 1.25 s for "
-         "states and physics, 0.125 s for turns and the commit"),
+         "states and physics, 0.125 s for turns and for the commit of the round before"),
     ),
     "kl_max": (
         PLAN, {"bound_agent": "kl_max", "epochs": 2, "rejected_kl": 0.03, "kept": 0.25},

@@ -17,3 +17,12 @@ def test_laps_add_up_by_spending_and_phase_and_a_seal_begins_anew() -> None:
     assert time.seal() == {"work": {"saving": 0.25}}
     time.lap("wait", "saving")
     assert time.seal() == {"wait": {"saving": 0.75}}, "a seal does not end the lap that goes on"
+
+
+def test_what_was_before_the_first_round_is_not_told() -> None:
+    moments = iter([0.0, 2.0, 7.0, 7.5])
+    time = WallTime(lambda: next(moments))
+    time.lap("wait", "starting")
+    time.begin()
+    time.lap("messages", "starting")
+    assert time.seal() == {"messages": {"starting": 0.5}}
