@@ -167,7 +167,7 @@ def test_the_keys_of_one_round_in_order() -> None:
         expected.append(heard(Kind.STATE, (1, 2, 4), step))
         if step < 2:
             expected.append(("put", key(3, Kind.ACTION, step)))
-    expected += [("put", key(3, Kind.ADVANTAGE)), ("put", key(3, Kind.SLACK))]
+    expected += [("breathe", "estimate"), ("put", key(3, Kind.ADVANTAGE)), ("put", key(3, Kind.SLACK))]
     expected += [("arrived", grant), ("need", [grant])]
     expected += [heard(kind, (1, 2, 4)) for kind in (Kind.ADVANTAGE, Kind.SLACK)] + [heard(Kind.TURN, before)]
     expected += [("breathe", "policy")] * POLICY_MINIBATCHES
