@@ -74,6 +74,8 @@ LONG: dict[str, tuple[str, ...]] = {
         "--calibration", str(CALIBRATION),
     ),
 }  # fmt: skip
+QUICK = {"eval", "plot", "report", "env check"}
+"""Of these, what takes some seconds only."""
 ELSEWHERE = {"chaos", "bench ratios"}
 """``chaos`` needs a live run (below); ``bench ratios`` takes ten minutes, its stored document is checked."""
 
@@ -111,7 +113,7 @@ def test_every_command_that_tells_something_has_json_and_a_schema() -> None:
     assert telling | ACTING >= set(COMMANDS), "a command lacks --json, or stands in ACTING"
     assert not telling & ACTING
     stored = {path.stem for path in SCHEMAS.glob("*.json")}
-    assert stored == {name.replace(" ", "-") for name in telling} | {"error"}
+    assert stored == {name.replace(" ", "-") for name in telling} | {"error", "explain-course"}
     assert telling == {*READING, *LONG, *ELSEWHERE}, "each is run by a test"
 
 
@@ -135,8 +137,7 @@ def test_a_document_is_what_its_schema_says(command: str, calm: Any) -> None:
     check(command, answer.stdout)
 
 
-@pytest.mark.chaos
-@pytest.mark.parametrize("command", LONG)
+@pytest.mark.parametrize("command", [pytest.param(x, marks=[] if x in QUICK else pytest.mark.chaos) for x in LONG])
 def test_a_document_that_takes_long_is_what_its_schema_says(
     command: str, calm: Any, scalmarl: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -158,6 +159,18 @@ def test_the_document_of_chaos_is_what_its_schema_says(start: Callable[..., Any]
 
 def test_the_stored_ratios_are_what_their_schema_says() -> None:
     check("bench ratios", RATIOS.read_text(encoding="utf-8"))
+
+
+def test_the_course_of_an_agent_is_what_its_schema_says(calm: Any) -> None:
+    words = ["explain", "1", "--run", str(calm.path), "--course"]
+    document = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
+    assert not list(Draft202012Validator(schema_of("explain-course")).iter_errors(document))
+    assert document["course"][0]["first"] == 0
+    assert len(document["course"]) == 5
+    told = CliRunner().invoke(main, words)
+    assert told.exit_code == 0
+    assert max(map(len, told.stdout.splitlines()[1:])) <= 80
+    assert CliRunner().invoke(main, [*words, "--round", "1"]).exit_code == 2
 
 
 def test_a_schema_notices_what_is_new_and_what_is_gone(calm: Any) -> None:
