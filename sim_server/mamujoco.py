@@ -46,7 +46,7 @@ FAULTS: Mapping[tuple[str, str], tuple[str, ...]] = {
 
 
 class CostedMaMuJoCo(ParallelEnv):  # type: ignore[misc]
-    """MaMuJoCo with costs in its infos, a graph, and a state that can be saved."""
+    """MaMuJoCo with costs in its infos and a graph; it has no state that can be saved, so it is replayed."""
 
     def __init__(self, env: Any, scenario: str, partition: str, edges: list[tuple[int, int]]) -> None:
         self._env, self._like = env, LIKE[scenario]
