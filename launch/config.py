@@ -270,6 +270,9 @@ def _toml(value: Any) -> str:
     """A value as TOML has it: all but tables are as in JSON."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, float):
+        # TOML's own words for what JSON has none for: nan, inf.
+        return repr(value)
     return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
 
 

@@ -32,6 +32,14 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert "grid[:RxC], complete, or a file of edges (flag)\n" in file.read_text()
 
 
+def test_a_world_s_argument_may_be_a_number_that_json_has_not(tmp_path: Path) -> None:
+    arguments = {"a": float("nan"), "b": [float("inf"), -float("inf")], "c": {"d": 1e-7}, "e": "nan", "f": True}
+    config, _ = resolve(None, (), {"world.arguments": arguments})
+    file = tmp_path / "config.toml"
+    file.write_text(to_toml(config))
+    assert repr(resolve(file, (), {})[0].world.arguments) == repr(arguments)
+
+
 def test_every_parameter_is_told_with_its_meaning() -> None:
     text = to_toml(Config())
     for name, field in all_keys().items():

@@ -66,6 +66,11 @@ def test_a_world_is_described_by_its_spaces_graph_costs_and_limits() -> None:
     assert TaskSpec.from_data(spec.to_data()) == spec
 
 
+def test_a_graph_of_networkx_says_the_same_as_pairs() -> None:
+    pairs, graph = described(), described(task="patrol:GraphPatrol")
+    assert graph.edges == pairs.edges == ((0, 1), (1, 2))
+
+
 def test_what_the_user_says_goes_before_what_the_world_says() -> None:
     spec = described(limit=7.0, horizon=9, cost="none", reward="team")
     assert (spec.cost_limits, spec.horizon, spec.reward_mode) == (((7.0,),) * 3, 9, "team")
@@ -85,6 +90,8 @@ def test_what_the_user_says_goes_before_what_the_world_says() -> None:
         ({"cost": "legacy"}, "no cost mode 'legacy'"),
         ({"arguments": {"size": 3}}, "making it raised: (.|\n)*unexpected keyword argument 'size'"),
         ({"arguments": {"fault": "strange graph"}}, "names 'owl', which is none of its possible_agents"),
+        ({"task": "patrol:GraphPatrol", "arguments": {"fault": "no cook"}}, "it is not in its neighbour_graph"),
+        ({"task": "patrol:GraphPatrol", "arguments": {"fault": "owl"}}, "names 'owl', which is none of its"),
         ({"arguments": {"fault": "no cost", "at": 1}}, "its info has no 'cost'"),
     ],
 )

@@ -131,6 +131,20 @@ class Lonely(Patrol):
     neighbour_graph = property()
 
 
+class GraphPatrol(Patrol):
+    """Its neighbours as a networkx graph; without the cook where it is to be wrong."""
+
+    def neighbour_graph(self):
+        import networkx
+
+        graph = networkx.path_graph(self.possible_agents)
+        if self._fault == "no cook":
+            graph.remove_node("cook")
+        elif self._fault == "owl":
+            graph.add_node("owl")
+        return graph
+
+
 class LocalPatrol(Patrol):
     def local_state(self, agent):
         return np.array([self.place[agent], 2.0, 3.0])
