@@ -194,13 +194,15 @@ def test_a_finished_run_can_be_extended_and_taken_back(calm: Any, start: Any, sc
     refused = scalmarl("resume", str(longer.path), "--rounds", str(ROUNDS + 1))
     assert refused.returncode == 1
     assert str(damaged) in refused.stderr
-    assert f"--from-round {ROUNDS - 1}" in refused.stderr
+    # The last commit may end a process before it has put its file away.
+    archived = int(refused.stderr.rpartition("--from-round ")[2])
+    assert archived in (ROUNDS - 2, ROUNDS - 1)
     before = sorted(path.stat().st_mtime_ns for path in longer.path.rglob("*.round"))
-    useless = scalmarl("resume", str(longer.path), "--from-round", str(ROUNDS - 1), "--rounds", "10")
+    useless = scalmarl("resume", str(longer.path), "--from-round", str(archived), "--rounds", "10")
     assert useless.returncode == 2
     assert sorted(path.stat().st_mtime_ns for path in longer.path.rglob("*.round")) == before, "refused, nothing lost"
     back = start(
-        "longer", str(longer.path), "--from-round", str(ROUNDS - 1), "--rounds", str(ROUNDS), command=("resume",)
+        "longer", str(longer.path), "--from-round", str(archived), "--rounds", str(ROUNDS), command=("resume",)
     )
     assert back.end() == 0, back.words
     assert digest(scalmarl, longer.path) == digest(scalmarl, calm.path)

@@ -69,5 +69,6 @@ def test_ctrl_c_before_anything_begins_leaves_nothing(tmp_path: Path) -> None:
     time.sleep(0.15)
     process.send_signal(signal.SIGINT)
     words, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, words
+    # On a slow machine the interpreter has not come to handlers by then: a death by SIGINT, which a shell reads as 130.
+    assert process.returncode in (130, -signal.SIGINT), words
     assert not run.exists() or state(run) == "stopped"
