@@ -132,20 +132,16 @@ class Report:
             first = name == "algorithm"
             table.add_column(name, justify="left" if first else "right", overflow="fold", no_wrap=first)
         for group in self.groups:
-            figures = ["\n".join(self._words(group, name)) for name in HEADINGS]
+            figures = ["\n".join(interval_words(name, group["measures"][name])) for name in HEADINGS]
             table.add_row(group["algorithm"], group["kappa"], _seeds(group), *figures)
         return table
-
-    @staticmethod
-    def _words(group: dict[str, Any], name: str) -> tuple[str, ...]:
-        return interval_words(name, group["measures"][name])
 
     def markdown(self, picture: bool) -> str:
         """``report.md``."""
         heads = ["algorithm", "kappa", "reward", "seeds", *HEADINGS.values()]
         body = [
             [group["algorithm"], group["kappa"], group["reward"] or "-", _seeds(group),
-             *(" ".join(self._words(group, name)) for name in HEADINGS)]
+             *(" ".join(interval_words(name, group["measures"][name])) for name in HEADINGS)]
             for group in self.groups
         ]  # fmt: skip
         runs = [

@@ -28,14 +28,13 @@ def course(agent: int, lines: Sequence[dict[str, Any]], windows: int = WINDOWS) 
     ``explained_variance`` (``reward`` and ``costs``, medians) have an entry per cost; the others are means over rounds.
     ``bounds``: what ended a turn -> in how many rounds; of ``slack of 3`` only ``slack``.
     """
-    present = [line for line in lines if line["kl_agent"][agent] is not None]
     size = -(-len(lines) // windows)
     rows = []
     for start in range(0, len(lines), size):
-        first, last = lines[start]["round"], lines[min(start + size, len(lines)) - 1]["round"]
-        some = [line for line in present if first <= line["round"] <= last]
-        if some:
-            rows.append({"first": first, "last": last, **_window(agent, some)})
+        window = lines[start : start + size]
+        present = [line for line in window if line["kl_agent"][agent] is not None]
+        if present:
+            rows.append({"first": window[0]["round"], "last": window[-1]["round"], **_window(agent, present)})
     return rows
 
 

@@ -45,7 +45,7 @@ def _pair(label: str, seed: int | None, returns: dict[str, Any], costs: dict[str
 def improvement(scope: Scope) -> Rows:
     """For every two groups: the probability that a run of the one has a higher return than a run of the other, and that
     it has a lower cost, over the final window."""
-    known = _known_finals(scope, f"it needs two groups with at least {SEEDS_FOR_AN_INTERVAL} seeds each", 2)
+    known = _known_finals(scope, 2)
     rows: Rows = []
     for name in ("return", "cost"):
         sign = 1.0 if name == "return" else -1.0
@@ -60,7 +60,7 @@ def improvement(scope: Scope) -> Rows:
 def profiles(scope: Scope) -> Rows:
     """Performance profiles over the final window: the share of a group's runs whose return, or whose cost, is above a
     level, against the level: it steps at every run's value and nowhere else."""
-    known = _known_finals(scope, f"it needs a group with at least {SEEDS_FOR_AN_INTERVAL} seeds", 1)
+    known = _known_finals(scope)
     rows: Rows = []
     for name in ("return", "cost"):
         every = np.unique([value for values in known.values() for value in values[name]])
@@ -78,14 +78,15 @@ def profiles(scope: Scope) -> Rows:
 
 def seeds_drawn(scope: Scope) -> list[int]:
     """How many seeds the groups have that ``improvement`` and ``profiles`` draw."""
-    return [len(values["return"]) for values in _known_finals(scope, "", 1).values()]
+    return [len(values["return"]) for values in _known_finals(scope).values()]
 
 
-def _known_finals(scope: Scope, needs: str, groups: int) -> dict[str, dict[str, list[float]]]:
+def _known_finals(scope: Scope, groups: int = 1) -> dict[str, dict[str, list[float]]]:
     """Label -> measure -> a value per run, of the groups with enough runs in which episodes ended. Raises ``Lacking``
     where these are fewer than ``groups``."""
     if sum(len(group.runs) >= SEEDS_FOR_AN_INTERVAL for group in scope.groups) < groups:
-        raise Lacking(needs)
+        how_many = "a group" if groups == 1 else f"{groups} groups"
+        raise Lacking(f"it needs {how_many} with at least {SEEDS_FOR_AN_INTERVAL} seeds")
     found = {}
     for group in scope.groups:
         each = [one for one in finals(group, scope.window) if one["return"] is not None and one["cost"] is not None]

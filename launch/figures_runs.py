@@ -259,31 +259,21 @@ def _groups(runs: list[Run]) -> list[Group]:
     return sorted(groups, key=lambda group: (algorithms.index(group.algorithm), group.plan.kappa))
 
 
-def _varying(runs: list[Run]) -> list[str]:
-    """The settings in which runs of one algorithm differ, seed and kappa aside."""
+def _varying(runs: Sequence[Run], not_these: Collection[str] = _NOT_A_SETTING) -> list[str]:
+    """The settings in which runs differ, but for some; of how processes are run only what changes the time."""
     names = dict.fromkeys(name for run in runs for name in run.settings)
     return [
         name
         for name in names
-        if _tells_apart(name, _NOT_A_SETTING)
+        if name not in not_these and (not name.startswith("processes.") or name in _OF_PROCESSES)
         and len({repr(run.settings.get(name)) for run in runs}) > 1
     ]  # fmt: skip
 
 
-def _tells_apart(name: str, not_these: Collection[str]) -> bool:
-    return name not in not_these and (not name.startswith("processes.") or name in _OF_PROCESSES)
-
-
 def differing(groups: Sequence[Group]) -> list[str]:
     """The settings in which groups differ, the algorithm's own switches included."""
-    names = dict.fromkeys(name for group in groups for name in group.runs[0].settings)
     apart = _NOT_A_SETTING - {"run.algo", "run.kappa", "world.task", "run.agents", "world.horizon"}
-    return [
-        name
-        for name in names
-        if _tells_apart(name, apart)
-        and len({repr(group.runs[0].settings.get(name)) for group in groups}) > 1
-    ]  # fmt: skip
+    return _varying([group.runs[0] for group in groups], apart)
 
 
 def _short(value: Any) -> str:

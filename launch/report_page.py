@@ -106,8 +106,8 @@ def _how(groups: Sequence[Group], window: float) -> str:
 
 
 def _interval(name: str, found: dict[str, Any]) -> Cell:
-    middle, *interval = interval_words(name, found)
-    return Cell(middle, interval[0] if interval and found["low"] is not None else "")
+    middle, *interval = interval_words(name, found, ())
+    return Cell(middle, "".join(interval))
 
 
 def _world(world: World, window: float) -> dict[str, Any]:

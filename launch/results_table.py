@@ -43,15 +43,16 @@ def results(world: World, window: float) -> list[Result]:
     return [Result(group, {name: over_seeds([one[name] for one in runs]) for name in MEASURES}) for group, runs in each]
 
 
-def interval_words(name: str, found: dict[str, Any]) -> tuple[str, ...]:
-    """The interquartile mean of a measure, and its interval where people are shown one."""
+def interval_words(name: str, found: dict[str, Any], without: tuple[str, ...] = ("[-]",)) -> tuple[str, ...]:
+    """The interquartile mean of a measure, and its interval where people are shown one, or what stands where too few
+    seeds give none."""
     if found["iqm"] is None:
         return ("-",)
     middle = measure_words(name, found["iqm"])
     if name in WITHOUT_INTERVAL:
         return (middle,)
     if found["low"] is None:
-        return (middle, "[-]")
+        return (middle, *without)
     return middle, f"[{measure_words(name, found['low'])}, {measure_words(name, found['high'])}]"
 
 
@@ -84,7 +85,10 @@ def numbers(found: Sequence[Result]) -> Rows:
 def markdown(found: Sequence[Result]) -> str:
     """A line per group."""
     heads = ["algorithm", "kappa", "seeds", *HEADINGS.values()]
-    return markdown_table(heads, [[*_names(one), *(" ".join(_words(one, name)) for name in HEADINGS)] for one in found])
+    return markdown_table(
+        heads,
+        [[*_names(one), *(" ".join(interval_words(name, one.measures[name])) for name in HEADINGS)] for one in found],
+    )
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -96,7 +100,7 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def latex(found: Sequence[Result], about: str, command: str) -> str:
     """A ``tabular`` for the package booktabs, a line per group; what it shows and the command as comments."""
     rows = [
-        [*map(_escaped, _names(one)), *(_latex_cell(one.measures[name], _words(one, name)) for name in ON_PAPER)]
+        [*map(_escaped, _names(one)), *(_latex_cell(interval_words(name, one.measures[name], ())) for name in ON_PAPER)]
         for one in found
     ]
     heads = ["algorithm", r"$\kappa$", "seeds", *(_escaped(HEADINGS[name]) for name in ON_PAPER)]
@@ -121,13 +125,9 @@ def _names(one: Result) -> list[str]:
     return [one.group.family, one.group.sight, str(len(one.group.runs))]
 
 
-def _words(one: Result, name: str) -> tuple[str, ...]:
-    return interval_words(name, one.measures[name])
-
-
-def _latex_cell(found: dict[str, Any], words: tuple[str, ...]) -> str:
+def _latex_cell(words: tuple[str, ...]) -> str:
     middle, *interval = (re.sub(r"-(?=\d)", "$-$", _escaped(text)) for text in words)
-    return rf"{middle} {{\footnotesize {interval[0]}}}" if interval and found["low"] is not None else middle
+    return rf"{middle} {{\footnotesize {interval[0]}}}" if interval else middle
 
 
 def _escaped(text: str) -> str:
