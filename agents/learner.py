@@ -20,10 +20,10 @@ from scalmarl.agents.advantages import gae
 from scalmarl.agents.critics import Regression, explained_variance
 from scalmarl.agents.hearing import Hearing
 from scalmarl.agents.learner_state import Networks, load_state, save_state
-from scalmarl.agents.ledger import Step, moved_sensitivity, told_allowance, told_step
+from scalmarl.agents.ledger import Step, moved_sensitivity, theorem_price, told_allowance, told_step
 from scalmarl.agents.networks import first_layer, last_layer
 from scalmarl.agents.normaliser import FrozenInput, rescale_first_layer, rescale_last_layer
-from scalmarl.agents.policy_update import Batch, ClippedTurn, Outcome, mixed_advantage, theorem_price
+from scalmarl.agents.policy_update import Batch, ClippedTurn, Outcome, mixed_advantage
 from scalmarl.agents.rollout import Rollout
 from scalmarl.agents.settings import LearnerSettings
 from scalmarl.agents.trust_region import Constraint, TrustRegionTurn
@@ -110,7 +110,7 @@ class Learner:
         for j, (limit, estimate) in enumerate(zip(self._limits, self._figures["cost_estimate"])):
             slack, price = limit - estimate, own.sensitivities[j]
             if settings.radius == "exact":
-                slack /= horizon * (1.0 - settings.gamma)
+                slack = slack / (horizon * (1.0 - settings.gamma)) - settings.cost_truncation_error
                 price = theorem_price(settings.gamma, float(np.abs(advantages[1 + j]).max()))
             rows.append((slack, price, own.multipliers[j]))
         return rows

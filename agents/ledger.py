@@ -61,6 +61,11 @@ class Allowance:
         return self.price * math.sqrt(max(step.kl_mean, 0.0) / 2.0) if gain > 0.0 else 0.0
 
 
+def theorem_price(gamma: float, largest_advantage: float) -> float:
+    """nu = 2 gamma max|A| / (1 - gamma)^2 of Prop. 3.5 and Cor. 3.6, per nat of the largest KL."""
+    return 2.0 * gamma * largest_advantage / (1.0 - gamma) ** 2
+
+
 def allowances(
     plan: Plan,
     me: int,

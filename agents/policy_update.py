@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalmarl.agents.advantages import standardise
-from scalmarl.agents.ledger import Allowance, Bounds, Step
+from scalmarl.agents.ledger import Allowance, Bounds, Step, theorem_price
 from scalmarl.agents.policies import Distribution, Policy
 from scalmarl.agents.settings import LearnerSettings
 
@@ -270,8 +270,3 @@ def change_of(log_ratio: Tensor) -> Array:
     """ratio - 1, ``[B]``, in double precision."""
     change: Array = np.expm1(log_ratio.numpy().astype(np.float64))
     return change
-
-
-def theorem_price(gamma: float, largest_advantage: float) -> float:
-    """nu = 2 gamma max|A| / (1 - gamma)^2 of Prop. 3.5 and Cor. 3.6, per nat of the largest KL."""
-    return 2.0 * gamma * largest_advantage / (1.0 - gamma) ** 2

@@ -29,6 +29,7 @@ class LearnerSettings:
     kl_max: float
     kl_min: float
     truncation_error: float
+    cost_truncation_error: float
     cg_iterations: int
     cg_damping: float
     gradient_norm: float
@@ -50,5 +51,5 @@ class LearnerSettings:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> LearnerSettings:
-        """From the plan's ``learner``."""
-        return cls(**{**data, "hidden": tuple(data["hidden"])})
+        """From the plan's ``learner``; one that was written before a setting existed has what was done then."""
+        return cls(**{"cost_truncation_error": 0.0, **data, "hidden": tuple(data["hidden"])})

@@ -127,6 +127,9 @@ class LearnerConfig(Section):
         0.005, ge=0, description="least radius that the ledger leaves; where it binds, the ledger's promise is void"
     )
     truncation_error: float = Field(0.0, ge=0, description="what the gain must exceed in the accept test")
+    cost_truncation_error: float = Field(
+        0.0, ge=0, description="discounted cost that agents out of hearing may add; radius exact takes it off the slack"
+    )
     cg_iterations: Positive = Field(10, description="conjugate-gradient iterations of macpo's step")
     cg_damping: float = Field(0.1, ge=0, description="added to the diagonal of macpo's Fisher matrix")
     gradient_norm: Rate = Field(0.5, description="largest norm of a gradient")

@@ -6,6 +6,7 @@ the new policies of the predecessors that it hears. The guaranteed variant is in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,28 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalmarl.agents import multiplier
+from scalmarl.agents.ledger import theorem_price
 from scalmarl.agents.tabular.games import Array, Game, Tables
-from scalmarl.agents.tabular.guaranteed import guaranteed_round
+from scalmarl.agents.tabular.guaranteed import HALVINGS, guaranteed_round
 from scalmarl.agents.tabular.printed import printed_constants, printed_turn
 from scalmarl.agents.tabular.turn import Turn, toward
 from scalmarl.agents.tabular.values import Solution, largest_divergence, solve, total_variation
 from scalmarl.protocol.graph import clique_cover
 
 FLOOR = 0.01
+Covers = tuple[tuple[tuple[int, ...], ...], ...]
+"""Of every h: the cliques that partition N_k(h)."""
 
 
 @dataclass(frozen=True)
 class Variant:
     """``step``: the clip of Eq. 20, the argmax of Eq. 16, or moves that pass the accept test.
 
-    ``reward_terms`` ``team``: the paper's joint reward, here the mean of all r^l, as in A^i of Eqs. 6 to 8.
+    ``reward_terms`` ``team``: the paper's joint reward, here the mean of all r^l, as in A^i of Eqs. 6 to 8. ``radius``:
+    as of the product; ``exact`` brings the product's accept test with it.
     """
 
     step: Literal["clip", "argmax", "accept"]
     factor: Literal["none", "neighbourhood"]
     cost_terms: Literal["own", "neighbourhood"]
     reward_terms: Literal["own", "neighbourhood", "team"]
-    ledger: bool = False
+    radius: Literal["off", "ledger", "exact"] = "off"
 
 
 VARIANTS = {
@@ -42,14 +47,16 @@ VARIANTS = {
     "printed-team": Variant("clip", "none", "own", "team"),
     "exact": Variant("argmax", "none", "own", "team"),
     "neighbour-costs": Variant("clip", "neighbourhood", "neighbourhood", "neighbourhood"),
-    "repaired": Variant("clip", "neighbourhood", "neighbourhood", "neighbourhood", ledger=True),
-    "guaranteed": Variant("accept", "neighbourhood", "neighbourhood", "neighbourhood", ledger=True),
+    "repaired": Variant("clip", "neighbourhood", "neighbourhood", "neighbourhood", "ledger"),
+    "scal-mappo-l-exact": Variant("clip", "neighbourhood", "neighbourhood", "neighbourhood", "exact"),
+    "guaranteed": Variant("accept", "neighbourhood", "neighbourhood", "neighbourhood"),
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``clip``: epsilon; ``kappa``: hops; ``rate``, ``largest``: of the multipliers; ``tv_cap``: the common radius."""
+    """``clip``: epsilon; ``kappa``: hops; ``rate``, ``largest``: of the multipliers; ``tv_cap``: the common radius;
+    ``cost_truncation_error``: what ``radius`` ``exact`` takes off every slack."""
 
     kappa: int = 1
     clip: float = 0.2
@@ -57,6 +64,7 @@ class Settings:
     largest: float = 20.0
     tv_cap: float = 0.05
     kl_max: float = 0.05
+    cost_truncation_error: float = 0.0
 
 
 def clipped_target(old: Array, advantage: Array, clip: float) -> Array:
@@ -89,7 +97,7 @@ def ledger_radius(
     raised: NDArray[np.bool_],
     sensitivity: Array,
     spent: Array,
-    covers: tuple[tuple[tuple[int, ...], ...], ...],
+    covers: Covers,
 ) -> float:
     """Largest Dmax of a turn: the least 2 (left of h's share / sensitivity_h)^2 over h in N_k(i) whose cost rises.
 
@@ -98,12 +106,49 @@ def ledger_radius(
     game = start.game
     slack = game.limits - start.costs
     radius = np.inf
-    for h in game.neighbourhood(agent, start.kappa):
+    for h, left in left_of(start, agent, spent, covers).items():
         if raised[h] and np.isfinite(slack[h]):
-            mates = next(clique for clique in covers[h] if agent in clique)
-            left = max(0.0, slack[h]) / len(covers[h]) - spent[h, list(mates)].sum()
             radius = min(radius, 2.0 * (max(0.0, left) / max(sensitivity[h], 1e-12)) ** 2)
     return float(radius)
+
+
+def left_of(start: Solution, agent: int, spent: Array, covers: Covers, reserve: float = 0.0) -> dict[int, float]:
+    """h in N_k(agent) -> what the agent's clique has left of its share of h's slack less ``reserve``."""
+    slack = np.maximum(0.0, start.game.limits - start.costs - reserve)
+    left = {}
+    for h in start.game.neighbourhood(agent, start.kappa):
+        mates = next(clique for clique in covers[h] if agent in clique)
+        left[h] = float(slack[h] / len(covers[h]) - spent[h, list(mates)].sum())
+    return left
+
+
+def exact_prices(start: Solution) -> Array:
+    """nu_h ``[n]`` of each cost: ``theorem_price`` with the largest |A_h(s, a)| there is."""
+    largest = np.abs(start.Q - start.V[:, :, None])[start.game.agents :].max(axis=(1, 2))
+    return np.array([theorem_price(start.game.gamma, float(value)) for value in largest])
+
+
+def exact_spends(start: Solution, agent: int, table: Array, advantage: Array, prices: Array) -> Array:
+    """``[n]``: the surrogate of J^h + nu_h Dmax, what ``radius = exact`` books for a step."""
+    gains = start.surrogate(agent, table, advantage)[start.game.agents :]
+    return np.asarray(gains + prices * largest_divergence(start.tables[agent], table))
+
+
+def certain_move(
+    start: Solution, agent: int, target: Array, advantage: Array, left: Mapping[int, float], prices: Array
+) -> Array:
+    """The product's accept test with exact quantities: the first halving of the step to ``target`` that every share
+    ``left`` pays for and whose surrogate of the rewards heard, less nu Dmax, is above 0; else the old table."""
+    game, old = start.game, start.tables[agent]
+    rewards = advantage[list(game.neighbourhood(agent, start.kappa))].sum(axis=0, keepdims=True)
+    price = theorem_price(game.gamma, float(np.abs(rewards).max()))
+    for halving in range(HALVINGS + 1):
+        table = old + 0.5**halving * (target - old)
+        spends = exact_spends(start, agent, table, advantage, prices)
+        certain = start.surrogate(agent, table, rewards)[0] - price * largest_divergence(old, table)
+        if certain > 1e-12 and all(spends[h] <= rest for h, rest in left.items()):
+            return table
+    return old
 
 
 def ledger_sensitivities(start: Solution) -> Array:
@@ -122,7 +167,8 @@ def _clip_turns(
 ) -> tuple[dict[int, Array], list[Turn]]:
     game = start.game
     covers = clique_cover(tuple(_others(game, i, start.kappa) for i in range(game.agents)))
-    sensitivity = ledger_sensitivities(start) if variant.ledger else np.zeros(game.agents)
+    sensitivity = ledger_sensitivities(start) if variant.radius == "ledger" else np.zeros(game.agents)
+    prices = exact_prices(start) if variant.radius == "exact" else np.zeros(game.agents)
     spent = np.zeros((game.agents, game.agents))
     moved: dict[int, Array] = {}
     turns = []
@@ -134,7 +180,12 @@ def _clip_turns(
         direction = mixed_direction(game, agent, advantage, multipliers, variant, near)
         old = start.tables[agent]
         new = clipped_target(old, direction, settings.clip)
-        if variant.ledger:
+        if variant.radius == "exact":
+            left = left_of(start, agent, spent, covers, settings.cost_truncation_error)
+            new = certain_move(start, agent, new, full, left, prices)
+            spends = exact_spends(start, agent, new, full, prices)
+            spent[list(near), agent] = np.maximum(0.0, spends[list(near)])
+        if variant.radius == "ledger":
             raised = start.surrogate(agent, new, full)[game.agents :] > 0
             radius = min(settings.kl_max, ledger_radius(start, agent, raised, sensitivity, spent, covers))
             new = toward(old, new, radius)

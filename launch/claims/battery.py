@@ -9,26 +9,28 @@ from dataclasses import dataclass
 from scalmarl.launch.claims.claim import Claim
 from scalmarl.launch.claims.exact import exact_claims
 from scalmarl.launch.claims.laboratory import Laboratory
-from scalmarl.launch.claims.sampled_learning import FULL, RUNS, ablation_claims, kappa_claims, multiplier_claims
+from scalmarl.launch.claims.sampled_learning import Budget, ablation_claims, kappa_claims, multiplier_claims
 from scalmarl.launch.claims.sampled_messages import bytes_claims, fault_claims, phase_claims, turn_claims
 from scalmarl.launch.errors import UsageProblem
 
 EXACT = ("T1", "T2", "T3", "T4", "T5", "T6", "T15", "T16", "T18", "T20", "T21")
-Measure = Callable[[Laboratory, bool], Iterator[Claim]]
-SAMPLED: dict[str, Measure] = {
+MESSAGES: dict[str, Callable[[Laboratory, bool], Iterator[Claim]]] = {
     "T7": bytes_claims,
     "T11": phase_claims,
-    "T12": kappa_claims,
-    "T13": ablation_claims,
     "T14": turn_claims,
-    "T17": multiplier_claims,
     "T19": fault_claims,
 }
-FAMILIES = tuple(sorted((*EXACT, *SAMPLED), key=lambda id: int(id[1:])))
+LEARNT: dict[str, Callable[[Laboratory, Budget], Iterator[Claim]]] = {
+    "T12": kappa_claims,
+    "T13": ablation_claims,
+    "T17": multiplier_claims,
+}
+FAMILIES = tuple(sorted((*EXACT, *MESSAGES, *LEARNT), key=lambda id: int(id[1:])))
 STEPS_PER_S = 2500.0
 """Environment steps of eight agents a second on two cores, learning included; only to say beforehand what to expect."""
-_LEARNING_RUNS = {"T12": 6, "T13": 5, "T17": 2}
-_OTHER_S = {True: 15.0, False: 60.0}
+_SETTINGS = {"T12": 6, "T13": 5, "T17": 2}
+"""How many each compares; T12 and T13 share the repaired algorithm at kappa 2."""
+_MESSAGES_S = {True: 15.0, False: 90.0}
 
 
 @dataclass(frozen=True)
@@ -53,28 +55,29 @@ def families(only: str | None) -> tuple[str, ...]:
     return tuple(family for family in FAMILIES if family in wanted)
 
 
-def expected_s(wanted: tuple[str, ...], quick: bool) -> float:
+def expected_s(wanted: tuple[str, ...], quick: bool, budget: Budget) -> float:
     """About how long the battery takes on two cores."""
     exact = (90.0 if quick else 900.0) if set(wanted) & set(EXACT) else 0.0
-    learning = sum(_LEARNING_RUNS.get(family, 0) for family in wanted)
-    each = 5.0 if quick else FULL.seeds * (10.0 + FULL.rounds * FULL.envs * FULL.steps / STEPS_PER_S)
-    others = sum(_OTHER_S[quick] for family in wanted if family in SAMPLED and family not in _LEARNING_RUNS)
-    assert sum(_LEARNING_RUNS.values()) == RUNS
-    return exact + learning * each + others
+    settings = sum(_SETTINGS.get(family, 0) for family in wanted)
+    each = budget.seeds * ((3.0 if quick else 10.0) + budget.env_steps / STEPS_PER_S)
+    return exact + settings * each + sum(_MESSAGES_S[quick] for family in wanted if family in MESSAGES)
 
 
-def battery(laboratory: Laboratory, wanted: tuple[str, ...], quick: bool) -> Iterator[Measured]:
-    """Measure the wanted families, the exact ones first."""
+def battery(laboratory: Laboratory, wanted: tuple[str, ...], quick: bool, budget: Budget) -> Iterator[Measured]:
+    """Measure the wanted families: exact ones first, those that must learn last. ``budget``: of each learning run."""
     last = time.monotonic()
-    for claim in _claims(laboratory, wanted, quick):
+    for claim in _claims(laboratory, wanted, quick, budget):
         now = time.monotonic()
         yield Measured(claim, now - last)
         last = now
 
 
-def _claims(laboratory: Laboratory, wanted: tuple[str, ...], quick: bool) -> Iterator[Claim]:
+def _claims(laboratory: Laboratory, wanted: tuple[str, ...], quick: bool, budget: Budget) -> Iterator[Claim]:
     if set(wanted) & set(EXACT):
         yield from (claim for claim in exact_claims(quick) if claim.family in wanted)
-    for family, measure in SAMPLED.items():
-        if family in wanted:
-            yield from measure(laboratory, quick)
+    for family in wanted:
+        if family in MESSAGES:
+            yield from MESSAGES[family](laboratory, quick)
+    for family in wanted:
+        if family in LEARNT:
+            yield from LEARNT[family](laboratory, budget)

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -23,20 +24,25 @@ from scalmarl.launch.voice import Patient, console, shell_words
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Five minutes on two cores; decides little about learning.  [default]")
-@click.option("--full", is_flag=True, help="Three seeds of 300,000 steps per setting: hours; resumable.")
+@click.option("--full", is_flag=True, help="300,000 steps per setting and seed: hours; resumable.")
 @click.option("--only", help="Only these, for example T7,T14.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1),
+    help="Seeds of every setting that must learn (T12, T13, T17).  [default: 1, or 3 with --full]",
+)  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("claims"), show_default=True,
     help="Directory of the report and of the runs.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @guarded
-def claims(quick: bool, full: bool, only: str | None, out: Path, as_json: bool) -> None:
+def claims(quick: bool, full: bool, only: str | None, seeds: int | None, out: Path, as_json: bool) -> None:
     """Put the claims to the test: claim, setting, measured value, bound, verdict.
 
     \b
     scalmarl claims                          a report in claims/, within five minutes
     scalmarl claims --full                   the same with honest budgets; Ctrl-C and call it again to go on
+    scalmarl claims --full --seeds 10        goes on with what is there: seven seeds more
     scalmarl claims --only T7,T14 --json
 
     A claim that fails is a result: the exit code is 0 whenever the battery ran.
@@ -46,9 +52,11 @@ def claims(quick: bool, full: bool, only: str | None, out: Path, as_json: bool) 
     wanted = families(only)
     require_linux()
     _make(out)
-    again = shell_words("scalmarl", "claims", *_flags(full, only, out))
+    again = shell_words("scalmarl", "claims", *_flags(full, only, seeds, out))
+    budget = FULL if full else QUICK
+    budget = replace(budget, seeds=seeds or budget.seeds)
     say = Patient(stderr=True)
-    expected = expected_s(wanted, not full)
+    expected = expected_s(wanted, not full, budget)
     _tell(say, f"claims {', '.join(wanted)}: about {_duration(expected)} on two cores; report in {out}")
     # A request to end must end the live run too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(Exit.TERMINATED)))
@@ -56,7 +64,7 @@ def claims(quick: bool, full: bool, only: str | None, out: Path, as_json: bool) 
     found: list[Measured] = []
     stopped, began = "", time.monotonic()
     try:
-        for measured in battery(laboratory, wanted, not full):
+        for measured in battery(laboratory, wanted, not full, budget):
             found.append(measured)
             claim = measured.claim
             _tell(say, f"{claim.id} {claim.verdict}: {claim.claim} ({claim.variant}), {measured.seconds:.1f} s")
@@ -64,16 +72,16 @@ def claims(quick: bool, full: bool, only: str | None, out: Path, as_json: bool) 
         stopped = f"stopped after {len(found)} claims ({str(reason) or type(reason).__name__}); go on with `{again}`"
         raise
     finally:
-        budget = (FULL if full else QUICK).words()
         took = time.monotonic() - began
-        paths = write_report(out, Battery(again, budget, expected, took, stopped, found))
+        paths = write_report(out, Battery(again, budget.words(), expected, took, stopped, found))
         _tell(say, f"{stopped or f'{len(found)} claims in {took:.0f} s'}: {', '.join(map(str, paths))}")
         if stopped == "" or not as_json:
             _show(found, as_json)
 
 
-def _flags(full: bool, only: str | None, out: Path) -> list[str]:
+def _flags(full: bool, only: str | None, seeds: int | None, out: Path) -> list[str]:
     chosen = ["--full" if full else "--quick"]
+    chosen += ["--seeds", str(seeds)] if seeds else []
     chosen += ["--only", only] if only else []
     return [*chosen, "--out", str(out)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from typing import Any
 
 import psutil
 
-from scalmarl.launch.claims.battery import SAMPLED, Measured
+from scalmarl.launch.claims.battery import EXACT, Measured
 from scalmarl.launch.claims.claim import Claim
 from scalmarl.launch.run_directory import SCHEMA
-from scalmarl.launch.versions import versions
+from scalmarl.launch.versions import commit, hardware, versions
 from scalmarl.protocol.files import write_durably
 
 ORDINATES = {"T7": "wire bytes a round", "T11": "phases, most of all rounds", "T12": "per episode"}
@@ -60,7 +59,8 @@ def as_markdown(battery: Battery, pictures: dict[str, Path], missing: str = "") 
         "and the measurement does not settle it.", "",
         f"- Command: `{battery.command}`",
         f"- Versions: {', '.join(f'{name} {value}' for name, value in versions().items())}",
-        f"- Hardware: {hardware()}",
+        f"- Commit: {commit() or 'not known: this is no work tree'}",
+        f"- Hardware: {hardware()}, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory, {platform.system()}",
         f"- Budget of what is learnt (T12, T13, T17): {battery.budget}",
         f"- Time: {battery.took_s:,.0f} s; expected beforehand: about {battery.expected_s:,.0f} s. Runs that were "
         "finished already are read again and cost no time.",
@@ -69,8 +69,8 @@ def as_markdown(battery: Battery, pictures: dict[str, Path], missing: str = "") 
         lines.append(f"- Incomplete: {battery.stopped}")
     if missing:
         lines.append(f"- Pictures: {missing}")
-    sampled = [m for m in battery.found if m.claim.family in SAMPLED]
-    exact = [m for m in battery.found if m.claim.family not in SAMPLED]
+    sampled = [m for m in battery.found if m.claim.family not in EXACT]
+    exact = [m for m in battery.found if m.claim.family in EXACT]
     for title, rows in (
         ("Exact: small games, solved", exact),
         ("Sampled: real processes", sampled),
@@ -93,12 +93,6 @@ def _table(rows: Sequence[Measured]) -> list[str]:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def hardware() -> str:
-    """Processor, cores that this process may use, memory."""
-    cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory().total / 2**30
-    return f"{platform.machine()}, {cores} cores, {memory:.0f} GiB of memory, {platform.system()} {platform.release()}"
 
 
 def _pictures(directory: Path, claims: Sequence[Claim]) -> tuple[dict[str, Path], str]:

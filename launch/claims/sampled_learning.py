@@ -26,15 +26,18 @@ class Budget:
     envs: int
     steps: int
 
+    @property
+    def env_steps(self) -> int:
+        """Of each run."""
+        return self.rounds * self.envs * self.steps
+
     def words(self) -> str:
         """For the report."""
-        return f"{self.seeds} seed{'s' * (self.seeds > 1)}, {self.rounds * self.envs * self.steps:,} steps each"
+        return f"{self.seeds} seed{'s' * (self.seeds > 1)}, {self.env_steps:,} steps each"
 
 
 QUICK = Budget(1, 8, 16, 32)
 FULL = Budget(3, 74, 64, 64)
-RUNS = 13
-"""Settings that T12, T13 and T17 compare; T12 and T13 share the repaired algorithm at kappa 2."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ class Sample:
 class Comparison:
     """Runs of one task and budget under several settings."""
 
-    def __init__(self, laboratory: Laboratory, quick: bool, task: tuple[str, ...] = TASK) -> None:
-        self._laboratory, self.budget, self._task = laboratory, QUICK if quick else FULL, task
+    def __init__(self, laboratory: Laboratory, budget: Budget, task: tuple[str, ...] = TASK) -> None:
+        self._laboratory, self.budget, self._task = laboratory, budget, task
 
     def sample(self, name: str, *flags: str, switches: tuple[str, ...] = ()) -> Sample:
         """The setting's runs, one per seed."""
@@ -93,9 +96,9 @@ class Comparison:
         return Claim(id, claim, variant, self.setting(what), measured, DISJOINT, verdict)
 
 
-def kappa_claims(laboratory: Laboratory, quick: bool) -> Iterator[Claim]:
+def kappa_claims(laboratory: Laboratory, budget: Budget) -> Iterator[Claim]:
     """T12: return and cost against kappa, in hops and in visible agents."""
-    compare = Comparison(laboratory, quick)
+    compare = Comparison(laboratory, budget)
     hops = {kappa: compare.repaired(kappa=kappa) for kappa in VISIBLE}
     anchors = {algo: compare.sample(algo, "--algo", algo) for algo in ("mappo-l", "ippo")}
     rows = [f"kappa {k} hops ({VISIBLE[k]} visible): {sample.words()}" for k, sample in hops.items()]
@@ -135,9 +138,9 @@ def kappa_claims(laboratory: Laboratory, quick: bool) -> Iterator[Claim]:
         yield compare.claim(id, claim, "repaired", what, words, verdict)
 
 
-def ablation_claims(laboratory: Laboratory, quick: bool) -> Iterator[Claim]:
+def ablation_claims(laboratory: Laboratory, budget: Budget) -> Iterator[Claim]:
     """T13: the predecessors' factor, whose costs, whose rewards, and the ledger's radius, each against the default."""
-    compare = Comparison(laboratory, quick)
+    compare = Comparison(laboratory, budget)
     whole = compare.repaired()
     without = compare.repaired("learner.factor=none")
     yield compare.claim(
@@ -164,9 +167,9 @@ def ablation_claims(laboratory: Laboratory, quick: bool) -> Iterator[Claim]:
     )  # fmt: skip
 
 
-def multiplier_claims(laboratory: Laboratory, quick: bool) -> Iterator[Claim]:
+def multiplier_claims(laboratory: Laboratory, budget: Budget) -> Iterator[Claim]:
     """T17: the published start and rate of the multiplier against the default rule."""
-    compare = Comparison(laboratory, quick, CHEETAHS)
+    compare = Comparison(laboratory, budget, CHEETAHS)
     frozen, learnt = compare.repaired(*PUBLISHED), compare.repaired()
     for id, variant, sample, what in (
         ("T17.1", "published rate", frozen, f"kappa 2, {', '.join(PUBLISHED)}, steps relative and bounded"),

@@ -43,7 +43,7 @@ def plan_of(algo: str, agents: int, kappa: int, order: str = "colour") -> Plan |
 
 def bytes_claims(laboratory: Laboratory, quick: bool) -> Iterator[Claim]:
     """T7: bytes per agent against N at fixed kappa, and the all-gather line beside it."""
-    sizes = [n for n in ((4, 8, 16) if quick else (4, 8, 16, 32, 64)) if plan_of("mappo-l", n, 1)]
+    sizes = [n for n in ((4, 8, 16) if quick else (4, 8, 16, 32, 64, 128)) if plan_of("mappo-l", n, 1)]
     found: dict[tuple[str, int], Finished] = {}
 
     def launch(algo: str, agents: int, kappa: int) -> Finished:

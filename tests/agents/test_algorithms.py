@@ -114,3 +114,9 @@ def test_every_algorithm_is_free_of_contradiction() -> None:
 def test_only_a_lagrangian_starts_with_a_multiplier(algo: str, start: float) -> None:
     plan = plan_of(algo, "learner.multiplier_start=0.78")
     assert Networks(plan, 0, LearnerSettings.from_data(plan.learner)).multipliers == [start]
+
+
+def test_a_plan_from_before_a_setting_existed_has_what_was_done_then() -> None:
+    now = plan_of("scal-mappo-l-exact").learner
+    before = {name: value for name, value in now.items() if name != "cost_truncation_error"}
+    assert LearnerSettings.from_data(before) == LearnerSettings.from_data({**now, "cost_truncation_error": 0.0})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -13,6 +14,7 @@ from scalmarl.launch.claims.battery import FAMILIES, Measured, expected_s, famil
 from scalmarl.launch.claims.claim import Claim, differ, more, spread, verdict_of
 from scalmarl.launch.claims.laboratory import Laboratory
 from scalmarl.launch.claims.report import Battery, write_report
+from scalmarl.launch.claims.sampled_learning import FULL, QUICK
 from scalmarl.launch.claims.sampled_messages import TINY, phase_claim, turn_claim
 from scalmarl.launch.errors import UsageProblem
 
@@ -82,7 +84,9 @@ def test_families_are_chosen_by_name() -> None:
         families("T7,T99")
     assert "T99" in problem.value.what
     assert "T7, T11, T12" in problem.value.hint
-    assert expected_s(FAMILIES, True) <= 300.0 < expected_s(FAMILIES, False)
+    assert expected_s(FAMILIES, True, QUICK) <= 300.0 < expected_s(FAMILIES, False, FULL)
+    few, many = (expected_s(("T12",), False, replace(FULL, seeds=seeds)) for seeds in (3, 9))
+    assert many == 3 * few
 
 
 def test_bad_input_is_named(scalmarl: Run, tmp_path: Path) -> None:

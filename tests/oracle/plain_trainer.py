@@ -134,7 +134,8 @@ class PlainTrainer:
             if self.rules.radius == "exact":
                 # What an episode's rate of costs adds up to when it is discounted and never ends, and nu of Cor. 3.6.
                 nu = 2 * gamma * np.abs(own["advantages"][1 + j]).max() / (1 - gamma) ** 2
-                own["slack"].append(((limit - cost) / plan.task.horizon / (1 - gamma), nu))
+                whole = (limit - cost) / plan.task.horizon / (1 - gamma)
+                own["slack"].append((whole - plan.learner["cost_truncation_error"], nu))
             else:
                 own["slack"].append((limit - cost, agent.sensitivities[j]))
 

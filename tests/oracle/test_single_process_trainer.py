@@ -35,7 +35,7 @@ class Run:
 
 LEDGER: dict[str, Any] = {"kl_min": 1e-5, "limit": 0.5}
 # The theorem's constants leave long steps for small gammas alone; the threshold of the gain makes refusals.
-EXACT = {"gamma": 0.5, "limit": 0.6, "policy_lr": 2e-3, "truncation_error": 0.01}
+EXACT = {"gamma": 0.5, "limit": 0.6, "policy_lr": 2e-3, "truncation_error": 0.01, "cost_truncation_error": 0.002}
 LONG_STEPS = {"gamma": 0.2, "limit": 0.5, "policy_lr": 5e-3, "truncation_error": 0.01, "kl_max": 0.05}
 # Conjugate gradients arrive where a dense solve is; after the default ten iterations they are 5e-3 away.
 MACPO = {"cg_iterations": 60}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scalmarl.agents.ledger import Allowance, Step
 from scalmarl.agents.tabular import updates
 from scalmarl.agents.tabular.games import cost_counterexample, random_game, random_tables, reward_counterexample
 from scalmarl.agents.tabular.guaranteed import certified_gain, certified_spends
@@ -145,6 +146,53 @@ def test_the_ledger_keeps_every_turn_inside_its_radius() -> None:
     free, wide = play_round(tight, tables, np.zeros(4), VARIANTS["neighbour-costs"], (0, 1, 2, 3), Settings())
     assert max(turn.kl for turn in turns) < 0.1 * max(turn.kl for turn in wide)
     assert total_variation(tables[0], moved[0]) < total_variation(tables[0], free[0])
+
+
+def test_the_exact_radius_on_tables_books_what_the_products_allowance_books() -> None:
+    draw = np.random.default_rng(7)
+    game = random_game("path", 3, 0.3, 0.6, draw)
+    tables = random_tables(game, 2, draw)
+    start = solve(game, 2, tables)
+    table = random_tables(game, 2, draw, spread=2.0)[1]
+    prices = updates.exact_prices(start)
+    for h in range(3):
+        expected = 2 * 0.6 * np.abs(start.Q[3 + h] - start.V[3 + h][:, None]).max() / 0.4**2
+        assert prices[h] == pytest.approx(expected)
+        surrogate = float(start.surrogate(1, table, start.advantage(1))[3 + h])
+        # The product's gains are per step, hence of a visitation of mass 1.
+        step = Step(0.0, largest_divergence(tables[1], table), {(h, 0): 0.4 * surrogate})
+        booked = Allowance(h, 0, 1.0, float(prices[h]), 0.6).spends(step)
+        assert updates.exact_spends(start, 1, table, start.advantage(1), prices)[h] == pytest.approx(booked)
+
+
+def played_with_limits(settings: Settings, seeds: range) -> list[tuple[updates.History, np.ndarray]]:
+    """The product's accept test in games where everybody hears everybody and little slack is left."""
+    result = []
+    for seed in seeds:
+        draw = np.random.default_rng(seed)
+        game = random_game("path", 3, 0.4, 0.6, draw)
+        tables = random_tables(game, 2, draw)
+        game = game.with_limits(solve(game, 2, tables).costs + 0.0125)
+        run = play(game, tables, "scal-mappo-l-exact", [(2, 0, 1)] * 8, settings, first=1.0)
+        result.append((run, game.limits))
+    return result
+
+
+def test_the_products_accept_test_moves_and_breaks_nothing_and_without_its_price_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wide = Settings(kappa=2, clip=0.5)
+    runs = played_with_limits(wide, range(8))
+    assert sum(turn.tv > 0 for run, _ in runs for row in run.turns for turn in row) > 40
+    assert all(len(run.decreases) == len(run.violations(limits)) == 0 for run, limits in runs)
+    monkeypatch.setattr(updates, "theorem_price", lambda gamma, largest: 0.0)
+    assert any(len(run.violations(limits)) for run, limits in played_with_limits(wide, range(8)))
+
+
+def test_what_agents_out_of_hearing_may_add_is_taken_off_the_slack() -> None:
+    assert all((run.costs[-1] > run.costs[0]).any() for run, _ in played_with_limits(Settings(kappa=2), range(2)))
+    withheld = Settings(kappa=2, cost_truncation_error=0.02)
+    assert all((run.costs <= run.costs[0] + 1e-10).all() for run, _ in played_with_limits(withheld, range(2)))
 
 
 def test_multipliers_follow_the_products_rule() -> None:
