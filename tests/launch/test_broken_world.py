@@ -1,4 +1,4 @@
-"""Physics that gives a number that is not finite stops the run with its place; the run goes on once that is mended."""
+"""A number that is not finite stops the run with its place; the run goes on once that is mended."""
 
 from __future__ import annotations
 
@@ -56,3 +56,10 @@ def test_an_action_that_is_not_finite_is_told_with_its_place(start: Any) -> None
     broken = start("infinite", *SIZE, "--rounds", "3", "--set", "learner.initial_std=3e38")
     assert broken.end() == 1, broken.words
     assert "cheetahs: an action gave a number that is not finite; copy" in broken.words
+
+
+def test_a_weight_that_is_not_finite_is_told_with_agent_round_and_network(start: Any) -> None:
+    broken = start("diverged", *SIZE, "--rounds", "3", "--set", "learner.critic_lr=1e37")
+    assert broken.end() == 1, broken.words
+    assert "round 0: a parameter of its reward_critic is not finite" in broken.words
+    assert "NotFinite('agent/" in broken.words

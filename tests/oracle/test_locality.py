@@ -1,7 +1,7 @@
 """T8 to T10 with real learners: how far a round's news travels, in which order turns may be taken, who must be alive.
 
-Hops on a path with kappa 1 and two phases. What an agent's world tells it goes one hop as a state, one as an advantage,
-and one per phase but the first as a turn: (1 + phases) * kappa.
+Hops on a path, with kappa 1 and two phases and with kappa 2 and three. What an agent's world tells it goes kappa hops
+as a state, kappa as an advantage, and kappa per phase but the first as a turn: (1 + phases) * kappa.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from scalmarl.protocol.simulator import InvariantBroken
 MakePlan = Callable[..., Plan]
 Play = Callable[..., Any]
 AGENTS, KAPPA = 9, 1
+SIZES = {1: 9, 2: 12}
+"""kappa -> agents, more than news from an end can reach."""
 SMALL: dict[str, Any] = {
     "steps": 6,
     "copies": 4,
@@ -33,8 +35,8 @@ SMALL: dict[str, Any] = {
 }
 
 
-def local_plan(make_plan: MakePlan, **chosen: Any) -> Plan:
-    return make_plan(AGENTS, KAPPA, **{**SMALL, "rounds": 1, **chosen})
+def local_plan(make_plan: MakePlan, kappa: int = KAPPA, **chosen: Any) -> Plan:
+    return make_plan(SIZES[kappa], kappa, **{**SMALL, "rounds": 1, **chosen})
 
 
 def furthest(plan: Plan, play: Play, source: int, **world: Any) -> dict[str, int]:
@@ -50,34 +52,36 @@ def furthest(plan: Plan, play: Play, source: int, **world: Any) -> dict[str, int
         if key.producer != SIM and key.kind is not Kind.DONE and value.tobytes() != moved.said[key].tobytes()
     }
     assert source in said
-    files = {agent for agent in range(AGENTS) if calm.files[agent][1] != moved.files[agent][1]}
+    files = {agent for agent in range(plan.agents) if calm.files[agent][1] != moved.files[agent][1]}
     found = {"values": told, "files": files}
     return {name: max((abs(agent - source) for agent in agents), default=-1) for name, agents in found.items()}
 
 
+@pytest.mark.parametrize("kappa", SIZES)
 @pytest.mark.parametrize("radius", ["off", "ledger"])
 @pytest.mark.parametrize("source", [0, 1])
 @pytest.mark.parametrize("world", ["acts", "deaf"])
 def test_news_travels_one_kappa_per_phase_and_one_more(
-    radius: str, source: int, world: str, make_plan: MakePlan, play: Play
+    kappa: int, radius: str, source: int, world: str, make_plan: MakePlan, play: Play
 ) -> None:
     """``acts``: the last observation is another one, when all actions are taken; ``deaf``: all are, and no action moves
     anything, so that what travels is the update's news and not the world's."""
-    plan = local_plan(make_plan, radius=radius)
-    reach = (1 + phases(plan, 0)) * KAPPA
-    assert reach == 3
+    plan = local_plan(make_plan, kappa, radius=radius)
+    reach = (1 + phases(plan, 0)) * kappa
+    assert reach == {1: 3, 2: 8}[kappa] < plan.agents - 1 - source
     deaf = world == "deaf"
     found = furthest(plan, play, source, deaf=deaf, disturbed=(source, 0 if deaf else plan.steps))
-    print(f"radius {radius}, source {source}, {world}: {found}, reach {reach}")
+    print(f"kappa {kappa}, radius {radius}, source {source}, {world}: {found}, reach {reach}")
     assert 0 < found["values"] <= reach
     assert 0 < found["files"] <= reach
 
 
-def test_the_news_goes_all_the_way(make_plan: MakePlan, play: Play) -> None:
+@pytest.mark.parametrize("kappa", SIZES)
+def test_the_news_goes_all_the_way(kappa: int, make_plan: MakePlan, play: Play) -> None:
     """Else the bound above would hold for a run in which nothing is exchanged."""
-    plan = local_plan(make_plan, radius="ledger")
+    plan = local_plan(make_plan, kappa, radius="ledger")
     found = [furthest(plan, play, source, deaf=True, disturbed=(source, 0)) for source in (0, 1)]
-    assert max(f["files"] for f in found) == (1 + phases(plan, 0)) * KAPPA
+    assert max(f["files"] for f in found) == (1 + phases(plan, 0)) * kappa
 
 
 def test_through_the_world_news_travels_a_hop_per_step(make_plan: MakePlan, play: Play) -> None:
@@ -87,14 +91,16 @@ def test_through_the_world_news_travels_a_hop_per_step(make_plan: MakePlan, play
 
 
 @pytest.mark.parametrize("radius", ["off", "ledger"])
-@pytest.mark.parametrize("order", ["colour", "permutation", "fixed"])
-def test_wavefront_and_serial_give_the_same_bits(radius: str, order: str, make_plan: MakePlan, play: Play) -> None:
-    plan = local_plan(make_plan, radius=radius, order=order, rounds=2)
+@pytest.mark.parametrize(("kappa", "order"), [(1, "colour"), (1, "permutation"), (1, "fixed"), (2, "colour")])
+def test_wavefront_and_serial_give_the_same_bits(
+    kappa: int, radius: str, order: str, make_plan: MakePlan, play: Play
+) -> None:
+    plan = local_plan(make_plan, kappa, radius=radius, order=order, rounds=2)
     wavefront = play(plan, seed=1)
     serial = play(replace(plan, schedule="serial"), seed=2)
     assert wavefront.said.keys() == serial.said.keys()
     assert all(value.tobytes() == serial.said[key].tobytes() for key, value in wavefront.said.items())
-    assert {i: wavefront.files[i] for i in range(AGENTS)} == {i: serial.files[i] for i in range(AGENTS)}
+    assert {i: wavefront.files[i] for i in range(plan.agents)} == {i: serial.files[i] for i in range(plan.agents)}
 
 
 def stopped(plan: Plan, last: int) -> tuple[set[int], Callable[[int, Effect], bool]]:
