@@ -246,7 +246,8 @@ class Supervisor:
             return
         if delay is None:
             watched.state = "exited"
-            self._exit = ("failed", Exit.TRAINING_FAILED, self._policy.diagnosis(death))
+            reason = f"{self._policy.diagnosis(death)}; resume leads to the same bits, so mend the cause first"
+            self._exit = ("failed", Exit.TRAINING_FAILED, reason)
             return
         self._plan_restart(watched, time.monotonic() + delay)
         name = watched.name

@@ -63,3 +63,4 @@ def test_a_weight_that_is_not_finite_is_told_with_agent_round_and_network(start:
     assert broken.end() == 1, broken.words
     assert "round 0: a parameter of its reward_critic is not finite" in broken.words
     assert "NotFinite('agent/" in broken.words
+    assert "mend the cause first" in broken.words
