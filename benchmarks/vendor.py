@@ -1,7 +1,7 @@
 """``python -m benchmarks.vendor [PACKAGE=VERSION ...]``: fetch the page's libraries anew from npm packages.
 
-Needs npm. Without arguments it fetches the versions of ``launch/page/vendor/manifest.json`` again, which shows that the
-stored files are those of the packages; with arguments it changes to these versions and writes the manifest anew.
+Needs npm. Without arguments it fetches the versions of ``launch/dash/page/vendor/manifest.json`` again, which shows
+that the stored files are those of the packages; with arguments it changes to these versions and writes the manifest anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-VENDOR = Path(__file__).parents[1] / "launch" / "page" / "vendor"
+VENDOR = Path(__file__).parents[1] / "launch" / "dash" / "page" / "vendor"
 MANIFEST = VENDOR / "manifest.json"
 
 

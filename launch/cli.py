@@ -14,7 +14,7 @@ from scalmarl.launch import reading
 from scalmarl.launch.commands import Commands
 from scalmarl.launch.config import Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
-from scalmarl.launch.dash_command import Door, require_web
+from scalmarl.launch.dash.command import Door, require_web
 from scalmarl.launch.errors import TimedOut, UsageProblem
 from scalmarl.launch.option_types import limits, several
 from scalmarl.launch.report_problem import guarded

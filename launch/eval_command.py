@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from scalmarl.launch.committed import Committed, committed
-from scalmarl.launch.comparison_report import require_scipy
+from scalmarl.launch.comparison.report import require_scipy
 from scalmarl.launch.config import SEEDS, resolve
 from scalmarl.launch.env_command import MOST_EPISODES
 from scalmarl.launch.playing import play

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from scalmarl.launch.errors import UsageProblem
-from scalmarl.launch.figures_runs import gather
-from scalmarl.launch.figures_scope import WINDOW
-from scalmarl.launch.figures_style import require_plot
-from scalmarl.launch.plot_command import write_output
+from scalmarl.launch.figures.command import write_output
+from scalmarl.launch.figures.runs import gather
+from scalmarl.launch.figures.scope import WINDOW
+from scalmarl.launch.figures.style import require_plot
 from scalmarl.launch.report_page import page
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA

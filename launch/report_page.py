@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from scalmarl import __version__
-from scalmarl.launch.figures_data import Found, find_figures
-from scalmarl.launch.figures_draw import drawn
-from scalmarl.launch.figures_runs import Gathered, Group, Run, World, differing
-from scalmarl.launch.figures_style import seeds_words, written
-from scalmarl.launch.results_table import HEADINGS, interval_words, results
+from scalmarl.launch.figures.data import Found, find_figures
+from scalmarl.launch.figures.draw import drawn
+from scalmarl.launch.figures.results_table import HEADINGS, interval_words, results
+from scalmarl.launch.figures.runs import Gathered, Group, Run, World, differing
+from scalmarl.launch.figures.style import seeds_words, written
 from scalmarl.launch.run_statistics import agent_costs, final_window, over_seeds, window_rounds
 from scalmarl.launch.summary import bytes_text, each_cost
 from scalmarl.launch.traffic import predicted_bytes

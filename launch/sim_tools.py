@@ -1,6 +1,6 @@
 """Tools that compute, each in a process of its own that ends with this one: the command line computes nothing.
 
-Most are the sim server's; those that bring agents and worlds together in one process, for measurements, are launch's.
+Most are the sim server's; those that bring agents and worlds together in one process are the benchmarks'.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import scalmarl
 from scalmarl.launch.errors import MachineNotFit, TimedOut, UsageProblem
 from scalmarl.protocol.lifeline import LAUNCHER_VARIABLE
 
-Folder = Literal["sim_server", "launch"]
+Folder = Literal["sim_server", "launch.bench"]
 WORLD_NEEDS = "numpy pyzmq msgpack"
 """What another interpreter must have, besides the world itself."""
 GRAPHICS = ("egl", "osmesa", "glfw")

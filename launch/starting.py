@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from scalmarl.launch.dash_command import Door
+from scalmarl.launch.dash.command import Door
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed
 from scalmarl.launch.event_file import EXTRA, can_write
 from scalmarl.launch.planning import Planned, write_plan

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scalmarl.launch.bench import Bench, begun
+from scalmarl.launch.bench.live import Bench, begun
 from scalmarl.launch.errors import TimedOut, TrainingFailed
 from scalmarl.launch.reading import digests
 from scalmarl.launch.records import read_lines

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from scalmarl.launch.bench import Bench
+from scalmarl.launch.bench.live import Bench
 from scalmarl.launch.claims.claim import Claim, verdict_of
 from scalmarl.launch.claims.laboratory import GROUPS, Finished, Laboratory
 from scalmarl.launch.config import resolve

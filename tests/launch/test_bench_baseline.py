@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scalmarl.launch import bench_baseline
+from scalmarl.launch.bench import baseline
 from scalmarl.launch.config import LearnerConfig, resolve
 from scalmarl.launch.errors import TimedOut
 from scalmarl.launch.planning import make_plan
@@ -31,11 +31,11 @@ def given(*speeds: float) -> Iterator[dict[str, float]]:
 
 def test_ratios_are_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = given(100.0, 400.0, 300.0), given(50.0, 10.0, 100.0, 20.0, 100.0, 30.0)
-    monkeypatch.setattr(bench_baseline, "_launch", lambda size, rounds: next(ours))
+    monkeypatch.setattr(baseline, "_launch", lambda size, rounds: next(ours))
     asked: list[Plan] = []
-    monkeypatch.setattr(bench_baseline, "_centralised", lambda plan, *of: asked.append(plan) or next(theirs))
+    monkeypatch.setattr(baseline, "_centralised", lambda plan, *of: asked.append(plan) or next(theirs))
     said: list[str] = []
-    result = bench_baseline.loop(3, 1, 4, 16, 2, 1, 2, 3, said.append)
+    result = baseline.loop(3, 1, 4, 16, 2, 1, 2, 3, said.append)
     same, default = result["rows"]
     assert same["ratios"] == [2.0, 4.0, 3.0]
     assert (same["ratio"], same["smallest"], same["largest"]) == (3.0, 2.0, 4.0)
@@ -53,7 +53,7 @@ def test_ratios_are_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_tool_does_the_rounds_that_it_is_asked_for() -> None:
     plan = small_plan(**{"run.algo": "mappo-l"})
-    took = json.loads(ask("mappo_l_loop", "2", "1", "2", about=told(plan), folder="launch", within_s=120.0))
+    took = json.loads(ask("mappo_l_loop", "2", "1", "2", about=told(plan), folder="launch.bench", within_s=120.0))
     assert [set(round) for round in took] == [{"sample_s", "update_s", "reward", "cost"}] * 2
     assert all(round["sample_s"] > 0.0 and round["update_s"] > 0.0 for round in took)
 
@@ -61,7 +61,7 @@ def test_the_tool_does_the_rounds_that_it_is_asked_for() -> None:
 def test_sampling_alone_says_what_each_round_took(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from scalmarl.launch.sampling_loop import main
+    from scalmarl.launch.bench.sampling_loop import main
 
     monkeypatch.setattr(sys, "stdin", io.StringIO(told(small_plan()).decode()))
     main(3)
@@ -76,7 +76,7 @@ def told(plan: Plan) -> bytes:
 
 def test_a_tool_that_takes_too_long_is_ended() -> None:
     with pytest.raises(TimedOut, match="not through after"):
-        ask("sampling_loop", "1000000", about=told(small_plan()), folder="launch", within_s=0.3)
+        ask("sampling_loop", "1000000", about=told(small_plan()), folder="launch.bench", within_s=0.3)
 
 
 def test_workers_must_divide_the_copies(scalmarl: Callable[..., Any]) -> None:
@@ -86,5 +86,5 @@ def test_workers_must_divide_the_copies(scalmarl: Callable[..., Any]) -> None:
 
 
 def test_the_command_line_does_not_load_what_it_measures() -> None:
-    words = "import sys, scalmarl.launch.bench_command; sys.exit(bool({'torch', 'mujoco'} & set(sys.modules)))"
+    words = "import sys, scalmarl.launch.bench.command; sys.exit(bool({'torch', 'mujoco'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", words], env=os.environ, check=False).returncode == 0

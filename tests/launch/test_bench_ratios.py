@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scalmarl.launch.bench_ratios import Figure, compare, document, read_figures
+from scalmarl.launch.bench.ratios import Figure, compare, document, read_figures
 from scalmarl.launch.errors import UsageProblem
 
 Run = Callable[..., Any]

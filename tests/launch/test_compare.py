@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from scalmarl.launch import option_types
-from scalmarl.launch.comparison import Asked, Cell, Grid, build, read_grid, take_lock
-from scalmarl.launch.comparison_run import duration_words, standing
+from scalmarl.launch.comparison.grid import Asked, Cell, Grid, build, read_grid, take_lock
+from scalmarl.launch.comparison.run import duration_words, standing
 from scalmarl.launch.errors import UsageProblem
 
 WITHIN_S = 60.0

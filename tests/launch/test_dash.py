@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from scalmarl.launch import dash_command, dash_export
 from scalmarl.launch.cli import main
-from scalmarl.launch.dash_camera import Camera
-from scalmarl.launch.dash_command import Door
-from scalmarl.launch.dash_data import PageData, kept_states
-from scalmarl.launch.dash_marks import places, spells
+from scalmarl.launch.dash import command as dash_command
+from scalmarl.launch.dash import export as dash_export
+from scalmarl.launch.dash.camera import Camera
+from scalmarl.launch.dash.command import Door
+from scalmarl.launch.dash.data import PageData, kept_states
+from scalmarl.launch.dash.marks import places, spells
 from scalmarl.launch.errors import MachineNotFit, NoSuchRun, TrainingFailed
 from scalmarl.launch.records import GrowingLines, read_lines
 from scalmarl.launch.run_directory import RunDirectory, read_plan
@@ -196,7 +197,7 @@ class Served:
     """A server in a thread of this process, and questions to it."""
 
     def __init__(self, run: RunDirectory, read_only: bool) -> None:
-        from scalmarl.launch import dash_server
+        from scalmarl.launch.dash import server as dash_server
 
         door = Door(read_only=read_only)
         self.port, self.token = door.port, door.token
@@ -266,7 +267,7 @@ def test_page_and_log_are_served_and_may_load_nothing_from_elsewhere(served: Ser
     assert (status, json.loads(log)["life"], "committed: round" in json.loads(log)["text"]) == (200, 0, True)
     assert served.ask("/api/log?process=agent/77")[0] == 404
     assert served.ask("/api/log?process=../../etc/passwd")[0] == 404
-    assert served.ask("/page/../dash_server.py")[0] == 404
+    assert served.ask("/page/../server.py")[0] == 404
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scalmarl.launch import dash_export
+from scalmarl.launch.dash import export as dash_export
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory
 

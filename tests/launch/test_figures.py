@@ -15,11 +15,11 @@ pytest.importorskip("matplotlib", reason="the extra plot is not installed")
 
 from PIL import Image
 
-from scalmarl.launch import figures_style
-from scalmarl.launch.figures_data import find_figures
-from scalmarl.launch.figures_draw import log_ticks, same_lines
-from scalmarl.launch.figures_runs import Gathered, gather, read_run
-from scalmarl.launch.figures_style import bytes_words, looks
+from scalmarl.launch.figures import style as figures_style
+from scalmarl.launch.figures.data import find_figures
+from scalmarl.launch.figures.draw import log_ticks, same_lines
+from scalmarl.launch.figures.runs import Gathered, gather, read_run
+from scalmarl.launch.figures.style import bytes_words, looks
 from scalmarl.launch.records import PARTS, read_lines
 from scalmarl.launch.run_statistics import middle_round
 

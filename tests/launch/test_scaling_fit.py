@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from scalmarl.launch.bench_scale import row_text
+from scalmarl.launch.bench.scale import row_text
 from scalmarl.launch.cli import main
-from scalmarl.launch.scaling_calibration import SETTINGS, plan_memory
-from scalmarl.launch.scaling_costs import AGENT_TERMS, Costs, agent_amounts, server_bytes, server_frames
-from scalmarl.launch.scaling_engine import Machines
-from scalmarl.launch.scaling_fit import Run, Speed, fit, nonnegative
-from scalmarl.launch.scaling_forecast import COPY_BYTES_PER_AGENT, memory_of_hosts
-from scalmarl.launch.scaling_measurement import interior
-from scalmarl.launch.scaling_simulation import simulate
+from scalmarl.launch.scaling.calibration import SETTINGS, plan_memory
+from scalmarl.launch.scaling.costs import AGENT_TERMS, Costs, agent_amounts, server_bytes, server_frames
+from scalmarl.launch.scaling.engine import Machines
+from scalmarl.launch.scaling.fit import Run, Speed, fit, nonnegative
+from scalmarl.launch.scaling.forecast import COPY_BYTES_PER_AGENT, memory_of_hosts
+from scalmarl.launch.scaling.measurement import interior
+from scalmarl.launch.scaling.simulation import simulate
 
 KNOWN = Costs(
     physics_call=1e-4, physics_copy=2e-5, physics_agent=2.3e-5, scoring_call=5e-5, scoring_agent=1e-6, thread_gain=0.8,

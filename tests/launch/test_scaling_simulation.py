@@ -9,7 +9,7 @@ import pytest
 
 from scalmarl.launch.config import resolve
 from scalmarl.launch.planning import draw_plan
-from scalmarl.launch.scaling_costs import (
+from scalmarl.launch.scaling.costs import (
     AGENT_TERMS,
     Costs,
     Learning,
@@ -18,10 +18,10 @@ from scalmarl.launch.scaling_costs import (
     server_bytes,
     server_frames,
 )
-from scalmarl.launch.scaling_engine import Machines
-from scalmarl.launch.scaling_forecast import forecast, host_pairs, memory_of_hosts
-from scalmarl.launch.scaling_simulation import host_of, simulate
-from scalmarl.launch.scaling_task import describe_any, stretched
+from scalmarl.launch.scaling.engine import Machines
+from scalmarl.launch.scaling.forecast import forecast, host_pairs, memory_of_hosts
+from scalmarl.launch.scaling.simulation import host_of, simulate
+from scalmarl.launch.scaling.task import describe_any, stretched
 from scalmarl.protocol.keys import COORDINATOR, SIM, Kind
 from scalmarl.protocol.ledger import predicted
 from scalmarl.protocol.order import phases

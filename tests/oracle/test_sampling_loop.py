@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scalmarl.agents.learner import Learner
-from scalmarl.launch.sampling_loop import sample
+from scalmarl.launch.bench.sampling_loop import sample
 from scalmarl.protocol.keys import Key, Kind
 from scalmarl.protocol.plan import Plan
 

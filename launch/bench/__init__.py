@@ -1,0 +1,1 @@
+"""Measurements of real launches: ``scalmarl bench``."""

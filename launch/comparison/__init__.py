@@ -1,0 +1,1 @@
+"""``scalmarl compare``: a grid of algorithms, kappas and seeds as real launches."""

@@ -1,0 +1,1 @@
+"""``scalmarl dash``: a run, live or finished, on one local page."""

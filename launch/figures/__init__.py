@@ -1,0 +1,1 @@
+"""``scalmarl plot``: the figures of runs and comparisons, with the numbers behind each."""
