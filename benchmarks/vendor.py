@@ -1,7 +1,7 @@
 """``python -m benchmarks.vendor [PACKAGE=VERSION ...]``: fetch the page's libraries anew from npm packages.
 
 Needs npm. Without arguments it fetches the versions of ``launch/dash/page/vendor/manifest.json`` again, which shows
-that the stored files are those of the packages; with arguments it changes to these versions and writes the manifest anew.
+that the stored files are those of the packages; with arguments it changes to these versions and writes a manifest.
 """
 
 from __future__ import annotations
