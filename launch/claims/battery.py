@@ -28,8 +28,8 @@ LEARNT: dict[str, Callable[[Laboratory, Budget], Iterator[Claim]]] = {
 FAMILIES = tuple(sorted((*EXACT, *MESSAGES, *LEARNT), key=lambda id: int(id[1:])))
 STEPS_PER_S = 2500.0
 """Environment steps of eight agents a second on two cores, learning included; only to say beforehand what to expect."""
-_SETTINGS = {"T12": 6, "T13": 5, "T17": 2}
-"""How many each compares; T12 and T13 share the repaired algorithm at kappa 2."""
+_SETTINGS = {"T12": 6.0, "T13": 5.0, "T17": 0.6}
+"""How many each compares, in runs of all rounds; T12 and T13 share the repaired algorithm at kappa 2."""
 _MESSAGES_S = {True: 15.0, False: 90.0}
 
 
@@ -58,7 +58,7 @@ def families(only: str | None) -> tuple[str, ...]:
 def expected_s(wanted: tuple[str, ...], quick: bool, budget: Budget) -> float:
     """About how long the battery takes on two cores."""
     exact = (90.0 if quick else 900.0) if set(wanted) & set(EXACT) else 0.0
-    settings = sum(_SETTINGS.get(family, 0) for family in wanted)
+    settings = sum(_SETTINGS.get(family, 0.0) for family in wanted)
     each = budget.seeds * ((3.0 if quick else 10.0) + budget.env_steps / STEPS_PER_S)
     return exact + settings * each + sum(_MESSAGES_S[quick] for family in wanted if family in MESSAGES)
 

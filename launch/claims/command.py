@@ -13,7 +13,7 @@ import click
 from rich.table import Table
 
 from scalmarl.launch.claims.battery import Measured, battery, expected_s, families
-from scalmarl.launch.claims.laboratory import Laboratory
+from scalmarl.launch.claims.laboratory import Laboratory, known_runs
 from scalmarl.launch.claims.report import Battery, document, write_report
 from scalmarl.launch.claims.sampled_learning import FULL, QUICK
 from scalmarl.launch.errors import Exit, UsageProblem
@@ -24,11 +24,15 @@ from scalmarl.launch.voice import Patient, console, shell_words
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Five minutes on two cores; decides little about learning.  [default]")
-@click.option("--full", is_flag=True, help="300,000 steps per setting and seed: hours; resumable.")
+@click.option("--full", is_flag=True, help="A million steps per setting and seed: hours; resumable.")
 @click.option("--only", help="Only these, for example T7,T14.")
 @click.option(
     "--seeds", type=click.IntRange(min=1),
     help="Seeds of every setting that must learn (T12, T13, T17).  [default: 1, or 3 with --full]",
+)  # fmt: skip
+@click.option(
+    "--reuse", "reused", type=click.Path(path_type=Path), multiple=True, metavar="DIR",
+    help="Runs, or a comparison: where one is what a claim asks for, it is not made again. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("claims"), show_default=True,
@@ -36,13 +40,16 @@ from scalmarl.launch.voice import Patient, console, shell_words
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @guarded
-def claims(quick: bool, full: bool, only: str | None, seeds: int | None, out: Path, as_json: bool) -> None:
+def claims(
+    quick: bool, full: bool, only: str | None, seeds: int | None, reused: tuple[Path, ...], out: Path, as_json: bool
+) -> None:
     """Put the claims to the test: claim, setting, measured value, bound, verdict.
 
     \b
     scalmarl claims                          a report in claims/, within five minutes
     scalmarl claims --full                   the same with honest budgets; Ctrl-C and call it again to go on
     scalmarl claims --full --seeds 10        goes on with what is there: seven seeds more
+    scalmarl claims --full --reuse runs/manyant
     scalmarl claims --only T7,T14 --json
 
     A claim that fails is a result: the exit code is 0 whenever the battery ran.
@@ -51,8 +58,9 @@ def claims(quick: bool, full: bool, only: str | None, seeds: int | None, out: Pa
         raise UsageProblem("--quick and --full exclude each other", "choose one")
     wanted = families(only)
     require_linux()
+    known = known_runs(reused)
     _make(out)
-    again = shell_words("scalmarl", "claims", *_flags(full, only, seeds, out))
+    again = shell_words("scalmarl", "claims", *_flags(full, only, seeds, reused, out))
     budget = FULL if full else QUICK
     budget = replace(budget, seeds=seeds or budget.seeds)
     say = Patient(stderr=True)
@@ -60,7 +68,7 @@ def claims(quick: bool, full: bool, only: str | None, seeds: int | None, out: Pa
     _tell(say, f"claims {', '.join(wanted)}: about {_duration(expected)} on two cores; report in {out}")
     # A request to end must end the live run too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(Exit.TERMINATED)))
-    laboratory = Laboratory(out, lambda words: _tell(say, words), again)
+    laboratory = Laboratory(out, lambda words: _tell(say, words), again, known)
     found: list[Measured] = []
     stopped, began = "", time.monotonic()
     try:
@@ -79,8 +87,9 @@ def claims(quick: bool, full: bool, only: str | None, seeds: int | None, out: Pa
             _show(found, as_json)
 
 
-def _flags(full: bool, only: str | None, seeds: int | None, out: Path) -> list[str]:
+def _flags(full: bool, only: str | None, seeds: int | None, reused: tuple[Path, ...], out: Path) -> list[str]:
     chosen = ["--full" if full else "--quick"]
+    chosen += [word for directory in reused for word in ("--reuse", str(directory))]
     chosen += ["--seeds", str(seeds)] if seeds else []
     chosen += ["--only", only] if only else []
     return [*chosen, "--out", str(out)]

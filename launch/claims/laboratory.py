@@ -1,6 +1,7 @@
 """Real launches for the sampled claims, each in a directory named after its configuration, so that none is run twice.
 
-A finished run is read again; one that was interrupted is resumed with the same bits.
+A finished run is read again, also one that was made elsewhere (``known``) if it has the same configuration and
+versions; one that was interrupted is resumed with the same bits.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from scalmarl.launch.bench.live import Bench, begun
-from scalmarl.launch.errors import TimedOut, TrainingFailed
+from scalmarl.launch.config import resolve
+from scalmarl.launch.errors import TimedOut, TrainingFailed, UsageProblem
+from scalmarl.launch.planning import draw_plan
 from scalmarl.launch.reading import digests
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory, read_plan
+from scalmarl.launch.run_list import runs_under
 from scalmarl.launch.traffic import first_sendings, rounds_by_absence, totals
-from scalmarl.launch.versions import versions
+from scalmarl.launch.versions import changed_versions, versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.keys import Kind
 from scalmarl.protocol.ledger import CONTROL
@@ -38,7 +43,30 @@ GROUPS = {
 }
 """What an agent sends, in the kinds of the report."""
 
+KEYS = {
+    "--task": "world.task", "--agents": "run.agents", "--algo": "run.algo", "--kappa": "run.kappa",
+    "--seed": "run.seed", "--envs": "world.envs", "--steps": "world.steps", "--rounds": "run.rounds",
+}  # fmt: skip
+"""The flags of runs that may be known, as keys of the configuration."""
+
 Disturbance = Callable[[Bench], None]
+Known = Mapping[tuple[str, int], RunDirectory]
+"""(hash of a configuration, rounds) -> a finished run of it."""
+
+
+def known_runs(directories: Iterable[Path]) -> Known:
+    """The finished runs under some directories that this installation would make with the same bits. Raises
+    ``UsageProblem`` where a directory holds no run."""
+    found = {}
+    for directory in directories:
+        runs = list(runs_under(directory))
+        if not runs:
+            raise UsageProblem(f"--reuse {directory} holds no run", "name a directory of 'scalmarl compare', or runs")
+        for run in runs:
+            state = run.read_state()
+            if state["state"] == "finished" and not changed_versions(state):
+                found[resolve(run.config, (), {})[0].digest(), state["rounds"]] = run
+    return found
 
 
 @dataclass(frozen=True)
@@ -101,14 +129,24 @@ class Finished:
 
 
 class Laboratory:
-    """Makes runs under ``directory/runs``. ``say`` is told what begins; ``again`` is the command that goes on."""
+    """Makes runs under ``directory/runs``. ``say`` is told what begins; ``again`` is the command that goes on; of
+    ``known`` runs none is made again."""
 
-    def __init__(self, directory: Path, say: Callable[[str], None] = lambda words: None, again: str = "") -> None:
-        self._runs, self._say, self._again = directory / "runs", say, again
+    def __init__(
+        self,
+        directory: Path,
+        say: Callable[[str], None] = lambda words: None,
+        again: str = "",
+        known: Known = MappingProxyType({}),
+    ) -> None:
+        self._runs, self._say, self._again, self._known = directory / "runs", say, again, known
 
     def run(self, name: str, *flags: str, disturb: Disturbance | None = None) -> Finished:
         """The finished run of ``scalmarl launch FLAGS``; ``disturb`` is called while it is live. A name is for readers,
         and tells a disturbed run from an undisturbed one. Raises ``UserProblem``."""
+        if self._known and not disturb and (there := self._known.get(_asked(flags) or ("", 0))):
+            self._say(f"  {name}: {there.path} is this run")
+            return Finished(there, 0.0)
         self._runs.mkdir(parents=True, exist_ok=True)
         kept = [name if disturb else "", sorted(zip(flags[::2], flags[1::2])), versions()]
         run = RunDirectory(self._runs / hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:12])
@@ -143,3 +181,13 @@ class Laboratory:
         if code != 0:
             said = bench.run.path.with_suffix(".txt").read_text(errors="replace").strip().splitlines()[-3:]
             raise TrainingFailed(f"{command} ended with {code}: {' '.join(said)}", "try it by hand to see more")
+
+
+def _asked(flags: Sequence[str]) -> tuple[str, int] | None:
+    """What ``known_runs`` would call the run of these flags; ``None`` for flags that are in no known run's words."""
+    pairs = list(zip(flags[::2], flags[1::2]))
+    if any(flag not in (*KEYS, "--set") for flag, _ in pairs):
+        return None
+    chosen = tuple(value if flag == "--set" else f"{KEYS[flag]}={value}" for flag, value in pairs)
+    plan = draw_plan(*resolve(None, chosen, {})).plan
+    return plan.config_hash, plan.rounds

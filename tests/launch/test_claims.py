@@ -12,7 +12,7 @@ import pytest
 
 from scalmarl.launch.claims.battery import FAMILIES, Measured, expected_s, families
 from scalmarl.launch.claims.claim import Claim, differ, more, spread, verdict_of
-from scalmarl.launch.claims.laboratory import Laboratory
+from scalmarl.launch.claims.laboratory import Laboratory, _asked, known_runs
 from scalmarl.launch.claims.report import Battery, write_report
 from scalmarl.launch.claims.sampled_learning import FULL, QUICK
 from scalmarl.launch.claims.sampled_messages import TINY, phase_claim, turn_claim
@@ -86,7 +86,7 @@ def test_families_are_chosen_by_name() -> None:
     assert "T7, T11, T12" in problem.value.hint
     assert expected_s(FAMILIES, True, QUICK) <= 300.0 < expected_s(FAMILIES, False, FULL)
     few, many = (expected_s(("T12",), False, replace(FULL, seeds=seeds)) for seeds in (3, 9))
-    assert many == 3 * few
+    assert many == pytest.approx(3 * few)
 
 
 def test_bad_input_is_named(scalmarl: Run, tmp_path: Path) -> None:
@@ -94,6 +94,9 @@ def test_bad_input_is_named(scalmarl: Run, tmp_path: Path) -> None:
     assert unknown.returncode == 2
     assert "T14" in unknown.stderr
     assert not (tmp_path / "out").exists()
+    nothing = scalmarl("claims", "--reuse", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert nothing.returncode == 2
+    assert "holds no run" in nothing.stderr
     file = tmp_path / "file"
     file.write_text("")
     assert scalmarl("claims", "--only", "T11", "--out", str(file)).returncode == 2
@@ -111,6 +114,11 @@ def test_a_finished_run_is_read_again_and_an_interrupted_one_goes_on(tmp_path: P
         laboratory.run("once", *flags, disturb=interrupt)
     first = laboratory.run("once", *flags)
     again = laboratory.run("by another name", *flags)
+    elsewhere = Laboratory(tmp_path / "elsewhere", said.append, known=known_runs([tmp_path]))
+    reused = elsewhere.run("known", *flags)
+    assert (reused.run.path, reused.seconds) == (first.run.path, 0.0)
+    assert not (tmp_path / "elsewhere").exists()
+    assert _asked((*flags, "--set", "learner.radius=off")) not in known_runs([tmp_path])
     assert first.seconds > 0.0 == again.seconds
     assert first.digest == again.digest
     assert len(first.lines) == 2
