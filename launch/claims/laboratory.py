@@ -144,7 +144,7 @@ class Laboratory:
     def run(self, name: str, *flags: str, disturb: Disturbance | None = None) -> Finished:
         """The finished run of ``scalmarl launch FLAGS``; ``disturb`` is called while it is live. A name is for readers,
         and tells a disturbed run from an undisturbed one. Raises ``UserProblem``."""
-        if self._known and not disturb and (there := self._known.get(_asked(flags) or ("", 0))):
+        if not disturb and (there := self._known_run(flags)):
             self._say(f"  {name}: {there.path} is this run")
             return Finished(there, 0.0)
         self._runs.mkdir(parents=True, exist_ok=True)
@@ -171,6 +171,14 @@ class Laboratory:
             raise
         return Finished(run, time.monotonic() - began)
 
+    def _known_run(self, flags: Sequence[str]) -> RunDirectory | None:
+        pairs = list(zip(flags[::2], flags[1::2]))
+        if not self._known or any(flag not in (*KEYS, "--set") for flag, _ in pairs):
+            return None
+        chosen = tuple(value if flag == "--set" else f"{KEYS[flag]}={value}" for flag, value in pairs)
+        plan = draw_plan(*resolve(None, chosen, {})).plan
+        return self._known.get((plan.config_hash, plan.rounds))
+
     @staticmethod
     def _wait(bench: Bench, words: Iterable[str]) -> None:
         command = shell_words("scalmarl", *words)
@@ -181,13 +189,3 @@ class Laboratory:
         if code != 0:
             said = bench.run.path.with_suffix(".txt").read_text(errors="replace").strip().splitlines()[-3:]
             raise TrainingFailed(f"{command} ended with {code}: {' '.join(said)}", "try it by hand to see more")
-
-
-def _asked(flags: Sequence[str]) -> tuple[str, int] | None:
-    """What ``known_runs`` would call the run of these flags; ``None`` for flags that are in no known run's words."""
-    pairs = list(zip(flags[::2], flags[1::2]))
-    if any(flag not in (*KEYS, "--set") for flag, _ in pairs):
-        return None
-    chosen = tuple(value if flag == "--set" else f"{KEYS[flag]}={value}" for flag, value in pairs)
-    plan = draw_plan(*resolve(None, chosen, {})).plan
-    return plan.config_hash, plan.rounds

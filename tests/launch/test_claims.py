@@ -12,7 +12,7 @@ import pytest
 
 from scalmarl.launch.claims.battery import FAMILIES, Measured, expected_s, families
 from scalmarl.launch.claims.claim import Claim, differ, more, spread, verdict_of
-from scalmarl.launch.claims.laboratory import Laboratory, _asked, known_runs
+from scalmarl.launch.claims.laboratory import Laboratory, known_runs
 from scalmarl.launch.claims.report import Battery, write_report
 from scalmarl.launch.claims.sampled_learning import FULL, QUICK
 from scalmarl.launch.claims.sampled_messages import TINY, phase_claim, turn_claim
@@ -118,7 +118,7 @@ def test_a_finished_run_is_read_again_and_an_interrupted_one_goes_on(tmp_path: P
     reused = elsewhere.run("known", *flags)
     assert (reused.run.path, reused.seconds) == (first.run.path, 0.0)
     assert not (tmp_path / "elsewhere").exists()
-    assert _asked((*flags, "--set", "learner.radius=off")) not in known_runs([tmp_path])
+    assert elsewhere._known_run((*flags, "--set", "learner.radius=off")) is None
     assert first.seconds > 0.0 == again.seconds
     assert first.digest == again.digest
     assert len(first.lines) == 2
