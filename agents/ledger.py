@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from scalmarl.protocol.kinds import TURN_FIGURES, Value, turn_surrogates
 from scalmarl.protocol.plan import Plan
 
+BISECTIONS = 4
+"""Of a step that breaks a bound, or whose gain is not certain, before the old policy is kept."""
 SENSITIVITY_WEIGHT = 0.1
 SENSITIVITY_RANGE = (1e-3, 1e5)
 

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalmarl.agents.advantages import standardise
-from scalmarl.agents.ledger import Allowance, Bounds, Step, theorem_price
+from scalmarl.agents.ledger import BISECTIONS, Allowance, Bounds, Step, theorem_price
 from scalmarl.agents.policies import Distribution, Policy
 from scalmarl.agents.settings import LearnerSettings
 
-BISECTIONS = 4
 Array = NDArray[np.float64]
 
 

@@ -1,4 +1,4 @@
-"""What an agent's learner can be told. Defaults live in ``launch.config`` alone."""
+"""What an agent's learner can be told. Defaults live in ``launch.config`` alone, but for what older plans lack."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from scalmarl.agents.algorithms import CostTerms, Factor, Radius, RewardTerms, Update
+
+BEFORE = {"cost_truncation_error": 0.0}
+"""What was done before a plan said so."""
 
 
 @dataclass(frozen=True)
@@ -52,4 +55,4 @@ class LearnerSettings:
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> LearnerSettings:
         """From the plan's ``learner``; one that was written before a setting existed has what was done then."""
-        return cls(**{"cost_truncation_error": 0.0, **data, "hidden": tuple(data["hidden"])})
+        return cls(**{**BEFORE, **data, "hidden": tuple(data["hidden"])})

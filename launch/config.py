@@ -167,6 +167,13 @@ class ProcessesConfig(Section):
     loss_after_s: Rate = Field(5.0, description="under on_loss mask: seconds that an agent is away before it is absent")
 
 
+_DECIDES_NOTHING: dict[str, Any] = {
+    "processes": True,
+    "run": {"rounds", "schedule"},
+    "world": {"threads", "python", "directory"},
+}
+
+
 class Config(Section):
     """A whole configuration."""
 
@@ -177,10 +184,15 @@ class Config(Section):
 
     def digest(self) -> str:
         """Hash of all that decides the numbers: not rounds, schedule, threads, places or processes."""
-        data = self.model_dump(
-            exclude={"processes": True, "run": {"rounds", "schedule"}, "world": {"threads", "python", "directory"}}
-        )
+        data = self.model_dump(exclude=_DECIDES_NOTHING)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def decides_bits(name: str) -> bool:
+    """Whether ``section.key`` is among what ``Config.digest`` covers."""
+    section, _, key = name.partition(".")
+    left_out = _DECIDES_NOTHING.get(section, ())
+    return left_out is not True and key not in left_out
 
 
 SWITCHES = tuple(field.name for field in dataclasses.fields(Switches) if field.name in LearnerConfig.model_fields)

@@ -57,8 +57,8 @@ def commit() -> str:
 
 
 def hardware() -> str:
-    """Processor and number of cores of this machine."""
-    return f"{os.cpu_count()} cores, {processor()}"
+    """Processor, and the cores of it that this process may use."""
+    return f"{len(os.sched_getaffinity(0))} cores, {processor()}"
 
 
 @functools.cache

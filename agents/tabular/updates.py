@@ -6,7 +6,7 @@ the new policies of the predecessors that it hears. The guaranteed variant is in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalmarl.agents import multiplier
-from scalmarl.agents.ledger import theorem_price
+from scalmarl.agents.ledger import BISECTIONS, theorem_price
 from scalmarl.agents.tabular.games import Array, Game, Tables
-from scalmarl.agents.tabular.guaranteed import HALVINGS, guaranteed_round
+from scalmarl.agents.tabular.guaranteed import guaranteed_round
 from scalmarl.agents.tabular.printed import printed_constants, printed_turn
 from scalmarl.agents.tabular.turn import Turn, toward
-from scalmarl.agents.tabular.values import Solution, largest_divergence, solve, total_variation
+from scalmarl.agents.tabular.values import Solution, expanded, largest_divergence, solve, total_variation
 from scalmarl.protocol.graph import clique_cover
 
 FLOOR = 0.01
@@ -135,20 +135,60 @@ def exact_spends(start: Solution, agent: int, table: Array, advantage: Array, pr
 
 
 def certain_move(
-    start: Solution, agent: int, target: Array, advantage: Array, left: Mapping[int, float], prices: Array
+    start: Solution,
+    agent: int,
+    target: Array,
+    heard: Mapping[int, Array],
+    left: Mapping[int, float],
+    prices: Array,
+    kl_max: float,
 ) -> Array:
-    """The product's accept test with exact quantities: the first halving of the step to ``target`` that every share
-    ``left`` pays for and whose surrogate of the rewards heard, less nu Dmax, is above 0; else the old table."""
-    game, old = start.game, start.tables[agent]
-    rewards = advantage[list(game.neighbourhood(agent, start.kappa))].sum(axis=0, keepdims=True)
-    price = theorem_price(game.gamma, float(np.abs(rewards).max()))
-    for halving in range(HALVINGS + 1):
-        table = old + 0.5**halving * (target - old)
+    """The product's turn on exact quantities, ``radius = exact`` with its accept test.
+
+    The longest halving of the step to ``target`` inside every bound; then the longest of that one's whose surrogate of
+    the rewards heard, less nu Dmax, is above 0; else the old table. ``heard``: the predecessors' new tables.
+    """
+    old, advantage = start.tables[agent], start.advantage(agent, heard)
+
+    def bounded(table: Array) -> bool:
         spends = exact_spends(start, agent, table, advantage, prices)
-        certain = start.surrogate(agent, table, rewards)[0] - price * largest_divergence(old, table)
-        if certain > 1e-12 and all(spends[h] <= rest for h, rest in left.items()):
-            return table
-    return old
+        return mean_divergence(start, agent, table) <= kl_max and all(spends[h] <= max(x, 0.0) for h, x in left.items())
+
+    reached = next((table for table in halvings(old, target) if bounded(table)), old)
+    certain = (table for table in halvings(old, reached) if certain_gain(start, agent, table, heard) > 1e-12)
+    return next((table for table in certain if bounded(table)), old)
+
+
+def certain_gain(start: Solution, agent: int, table: Array, heard: Mapping[int, Array]) -> float:
+    """What the accept test asks to be above 0: the surrogate of the rewards heard, less nu Dmax."""
+    near = list(start.game.neighbourhood(agent, start.kappa))
+    summed = start.advantage(agent, heard)[near].sum(axis=0, keepdims=True)
+    # As in the product's batch: the largest of what was sampled, joint actions and predecessors' ratios included.
+    sampled = (start.Q - start.V[:, :, None])[near].sum(axis=0) * predecessor_ratios(start, heard)
+    price = theorem_price(start.game.gamma, float(np.abs(sampled).max()))
+    return float(start.surrogate(agent, table, summed)[0] - price * largest_divergence(start.tables[agent], table))
+
+
+def halvings(old: Array, new: Array) -> Iterator[Array]:
+    """``new``, then as many bisections towards ``old`` as the product makes."""
+    return (old + 0.5**number * (new - old) for number in range(BISECTIONS + 1))
+
+
+def predecessor_ratios(start: Solution, heard: Mapping[int, Array]) -> Array:
+    """Product of new over old probabilities of the predecessors' actions, ``[S, A]``."""
+    ratios = np.ones(start.game.transition.shape[:2])
+    for other, table in heard.items():
+        own = expanded(start.game, start.kappa, other, table / start.tables[other])
+        ratios = ratios * own[:, start.game.action_digits[other]]
+    return ratios
+
+
+def mean_divergence(start: Solution, agent: int, table: Array) -> float:
+    """KL(pi || pibar), mean over the discounted visitation."""
+    old = start.tables[agent]
+    per_row = (old * np.log(old / table)).sum(axis=-1)
+    in_state = per_row[start.game.local_index(start.game.neighbourhood(agent, start.kappa))]
+    return float(start.visitation @ in_state * (1.0 - start.game.gamma))
 
 
 def ledger_sensitivities(start: Solution) -> Array:
@@ -182,10 +222,10 @@ def _clip_turns(
         new = clipped_target(old, direction, settings.clip)
         if variant.radius == "exact":
             left = left_of(start, agent, spent, covers, settings.cost_truncation_error)
-            new = certain_move(start, agent, new, full, left, prices)
+            new = certain_move(start, agent, new, heard, left, prices, settings.kl_max)
             spends = exact_spends(start, agent, new, full, prices)
             spent[list(near), agent] = np.maximum(0.0, spends[list(near)])
-        if variant.radius == "ledger":
+        elif variant.radius == "ledger":
             raised = start.surrogate(agent, new, full)[game.agents :] > 0
             radius = min(settings.kl_max, ledger_radius(start, agent, raised, sensitivity, spent, covers))
             new = toward(old, new, radius)

@@ -12,12 +12,12 @@ import click
 from scalmarl.launch.bench import absence as lost
 from scalmarl.launch.bench import baseline as single
 from scalmarl.launch.bench import busy as cores
-from scalmarl.launch.bench import live as measure
+from scalmarl.launch.bench import measures, suite
 from scalmarl.launch.bench import ratios as guard
 from scalmarl.launch.bench import recovery as faults
-from scalmarl.launch.bench import scale as scaling
-from scalmarl.launch.bench import suite
+from scalmarl.launch.bench import scale as many
 from scalmarl.launch.bench import web as page
+from scalmarl.launch.bench.live import Say
 from scalmarl.launch.dash import command as dash_command
 from scalmarl.launch.errors import Exit
 from scalmarl.launch.report_problem import guarded
@@ -35,7 +35,7 @@ def bench() -> None:
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:
-    click.echo(json.dumps(result) if as_json else measure.as_text(result))
+    click.echo(json.dumps(result) if as_json else measures.as_text(result))
 
 
 def _numbers(text: str, option: str) -> list[int]:
@@ -57,7 +57,7 @@ def _numbers(text: str, option: str) -> list[int]:
 @guarded
 def sampling(agents: int, kappa: int, copies: str, pairs: int, as_json: bool) -> None:
     """Steps/s while sampling over the raw physics batch, median of interleaved pairs."""
-    _print(measure.sampling(agents, kappa, _numbers(copies, "--envs"), pairs), as_json)
+    _print(measures.sampling(agents, kappa, _numbers(copies, "--envs"), pairs), as_json)
 
 
 @bench.command()
@@ -106,7 +106,7 @@ def loop(
 @guarded
 def startup(agents: int, kappa: int, runs: int, as_json: bool) -> None:
     """Seconds until all agents are ready."""
-    _print(measure.startup(agents, kappa, runs), as_json)
+    _print(measures.startup(agents, kappa, runs), as_json)
 
 
 @bench.command()
@@ -117,7 +117,7 @@ def startup(agents: int, kappa: int, runs: int, as_json: bool) -> None:
 @guarded
 def restart(agents: int, kappa: int, kills: int, as_json: bool) -> None:
     """Seconds until a killed agent is back in step, while sampling."""
-    _print(measure.restart(agents, kappa, kills), as_json)
+    _print(measures.restart(agents, kappa, kills), as_json)
 
 
 @bench.command()
@@ -167,7 +167,7 @@ def absence(
     click.echo(json.dumps(result) if as_json else "\n".join(lost.row_text(row) for row in result["rows"]))
 
 
-def _say(as_json: bool) -> measure.Say:
+def _say(as_json: bool) -> Say:
     """Rows as they are measured, unless one document is asked for."""
     return (lambda text: None) if as_json else click.echo
 
@@ -193,7 +193,7 @@ def busy(agents: int, kappa: int, rounds: int, runs: int, as_json: bool) -> None
 @guarded
 def worlds(copies: int, threads: str, pairs: int, tasks: tuple[str, ...], as_json: bool) -> None:
     """Control steps/s of every world over its bare physics, and how cheetahs and formations grow with their number."""
-    _print(measure.worlds(copies, _numbers(threads, "--threads"), pairs, tasks or measure.WORLDS), as_json)
+    _print(measures.worlds(copies, _numbers(threads, "--threads"), pairs, tasks or measures.WORLDS), as_json)
 
 
 @bench.command()
@@ -213,7 +213,7 @@ def scale(
 ) -> None:
     """What more cheetahs cost, N by N: phases, bytes, time beyond physics, memory, start."""
     costs = None if calibration is None else read_calibration(calibration)
-    result = scaling.scale(_numbers(numbers, "--agents"), kappa, envs, steps, rounds, costs, _say(as_json))
+    result = many.scale(_numbers(numbers, "--agents"), kappa, envs, steps, rounds, costs, _say(as_json))
     if as_json:
         click.echo(json.dumps(result))
 
@@ -238,7 +238,7 @@ def web(agents: int, kappa: int, rounds: int, pairs: int, as_json: bool) -> None
 @guarded
 def memory(agents: int, kappa: int, as_json: bool) -> None:
     """Proportional memory of every process."""
-    _print(measure.memory(agents, kappa), as_json)
+    _print(measures.memory(agents, kappa), as_json)
 
 
 @bench.command()

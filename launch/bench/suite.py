@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from scalmarl.launch.bench import baseline, live
+from scalmarl.launch.bench import baseline, measures
 from scalmarl.launch.bench.busy import busy
 from scalmarl.launch.bench.live import Say
 from scalmarl.launch.bench.machinery import PARTS
@@ -35,7 +35,7 @@ def ratios(pairs: int, label: str, say: Say) -> dict[str, Any]:
 
 def _figures(pairs: int) -> Iterator[Figure]:
     copies = [DEFAULT_COPIES, MANY_COPIES]
-    for row in live.sampling(AGENTS, KAPPA, copies, pairs)["all"]:
+    for row in measures.sampling(AGENTS, KAPPA, copies, pairs)["all"]:
         goal = 0.8 if row["envs"] == MANY_COPIES else None
         yield Figure(f"sampling over raw physics, {row['envs']} copies", "ratio", "higher", tuple(row["ratios"]), goal)
     for row in baseline.price(AGENTS, KAPPA, copies, 5, pairs, _silent)["rows"]:
@@ -48,11 +48,11 @@ def _figures(pairs: int) -> Iterator[Figure]:
     yield Figure("cores at work", "share", "higher", tuple(busy(AGENTS, KAPPA, 10, pairs)["shares"]), 0.9)
     shares = cost_of(tuple(PARTS), AGENTS, KAPPA, 6, pairs)
     yield Figure("round files, digests, encryption", "share", "lower", tuple(shares), 0.05)
-    yield Figure("ready", "s", "lower", tuple(live.startup(AGENTS, KAPPA, pairs)["ready_all_s"]), 3.0)
+    yield Figure("ready", "s", "lower", tuple(measures.startup(AGENTS, KAPPA, pairs)["ready_all_s"]), 3.0)
     yield Figure(
-        "killed agent back in step", "s", "lower", tuple(live.restart(AGENTS, KAPPA, 4 * pairs)["gaps_s"]), 0.3
+        "killed agent back in step", "s", "lower", tuple(measures.restart(AGENTS, KAPPA, 4 * pairs)["gaps_s"]), 0.3
     )
-    sizes = live.memory(AGENTS, KAPPA)["processes"]
+    sizes = measures.memory(AGENTS, KAPPA)["processes"]
     own = tuple(size for name, size in sizes.items() if name.startswith("agent/"))
     yield Figure("memory of an agent (PSS)", "MB", "lower", own, 60.0)
 

@@ -56,9 +56,9 @@ def families(only: str | None) -> tuple[str, ...]:
 
 
 def expected_s(wanted: tuple[str, ...], quick: bool, budget: Budget) -> float:
-    """About how long the battery takes on two cores."""
+    """About how long the battery takes on two cores if no run is there yet."""
     exact = (90.0 if quick else 900.0) if set(wanted) & set(EXACT) else 0.0
-    settings = sum(_SETTINGS.get(family, 0.0) for family in wanted)
+    settings = sum(_SETTINGS.get(family, 0.0) for family in wanted) + ("T13" in wanted and "T12" not in wanted)
     each = budget.seeds * ((3.0 if quick else 10.0) + budget.env_steps / STEPS_PER_S)
     return exact + settings * each + sum(_MESSAGES_S[quick] for family in wanted if family in MESSAGES)
 

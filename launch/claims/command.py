@@ -58,12 +58,12 @@ def claims(
         raise UsageProblem("--quick and --full exclude each other", "choose one")
     wanted = families(only)
     require_linux()
-    known = known_runs(reused)
+    say = Patient(stderr=True)
+    known = known_runs(reused, lambda words: _tell(say, words))
     _make(out)
     again = shell_words("scalmarl", "claims", *_flags(full, only, seeds, reused, out))
     budget = FULL if full else QUICK
     budget = replace(budget, seeds=seeds or budget.seeds)
-    say = Patient(stderr=True)
     expected = expected_s(wanted, not full, budget)
     _tell(say, f"claims {', '.join(wanted)}: about {_duration(expected)} on two cores; report in {out}")
     # A request to end must end the live run too.
@@ -81,7 +81,8 @@ def claims(
         raise
     finally:
         took = time.monotonic() - began
-        paths = write_report(out, Battery(again, budget.words(), expected, took, stopped, found))
+        told = Battery(again, budget.words(), expected, took, stopped, found, laboratory.commits)
+        paths = write_report(out, told)
         _tell(say, f"{stopped or f'{len(found)} claims in {took:.0f} s'}: {', '.join(map(str, paths))}")
         if stopped == "" or not as_json:
             _show(found, as_json)

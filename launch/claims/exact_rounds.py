@@ -12,8 +12,8 @@ from scalmarl.launch.claims.claim import Claim, verdict_of
 from scalmarl.launch.claims.exact_settings import feasible_game, generator, lowest_costs, orders_of
 
 GAMES = (("path", 4, 0.2), ("ring", 5, 0.2), ("grid", 6, 0.1))
-RESERVE = 1e-4
-"""Found on the games of T5.1: of 1e-6, 1e-5 and 1e-4 the first with which no limit breaks."""
+RESERVES = (0.0, 1e-4, 1e-3)
+"""What T5.3 holds back of every slack; the slack itself is 0.075."""
 
 
 def _runs(
@@ -93,10 +93,12 @@ def constraints(quick: bool, seed: int) -> Iterator[Claim]:
         ("T5.2", "driven", "agents 0 and 2 have costs C^i = s^i and follow their neighbours' states alone"),
     )
     for id, kind, words in kinds:
-        for name in (name for name in VARIANTS if name != "printed-team"):
-            yield constraint(id, kind, words, name, quick, seed)
-    words = f"C^i = s^i, other games than T5.1's, cost_truncation_error {RESERVE:g}"
-    yield constraint("T5.3", "state-costs", words, "scal-mappo-l-exact", quick, seed + 1, RESERVE)
+        for name in VARIANTS:
+            if name != "printed-team":
+                yield constraint(id, kind, words, name, quick, seed)
+    for reserve in RESERVES:
+        words = f"C^i = s^i, other games than T5.1's, cost_truncation_error {reserve:g}"
+        yield constraint("T5.3", "state-costs", words, "scal-mappo-l-exact", quick, seed + 1, reserve)
 
 
 def constraint(id: str, kind: str, words: str, name: str, quick: bool, seed: int, reserve: float = 0.0) -> Claim:
@@ -169,13 +171,16 @@ def infeasible_start(quick: bool, seed: int) -> Iterator[Claim]:
 def ledger(quick: bool, seed: int) -> Iterator[Claim]:
     """T21: rounds that the ledger of clique shares called safe, and the cost that followed; wide and narrow radius."""
     rounds = 12 if quick else 60
-    cases = (("repaired", 0.5, 0.6, 0.8), ("repaired", 0.05, None, 0.6), ("guaranteed", 0.05, None, 0.6))
+    cases: tuple[tuple[str, float, float | None, float], ...] = (
+        ("repaired", 0.5, 0.6, 0.8), ("repaired", 0.05, None, 0.6), ("scal-mappo-l-exact", 0.5, 0.6, 0.8),
+        ("scal-mappo-l-exact", 0.05, None, 0.6), ("guaranteed", 0.05, None, 0.6),
+    )  # fmt: skip
     for name, wide, coupling, gamma in cases:
         settings = Settings(clip=0.4, kl_max=wide, tv_cap=0.05)
         runs = _runs(name, quick, seed, 0.05, settings, rounds, coupling, gamma)
         over = np.concatenate([run.violations(limits) for run, limits in runs])
         rows = sum(int((run.costs[:-1] <= limits + 1e-10).all(axis=1).sum()) for run, limits in runs)
-        bound = f"clip 0.4, KL <= {wide}" if name == "repaired" else "TV <= 0.05"
+        bound = "TV <= 0.05" if name == "guaranteed" else f"clip 0.4, KL <= {wide}"
         yield Claim(
             "T21", "No J^h passes its limit in a round whose local ledger of clique shares was kept.", name,
             f"path-4, ring-5, grid-6, k = 1, w = {coupling or '0.1 to 0.2'}, gamma = {gamma}, "

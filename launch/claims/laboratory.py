@@ -1,7 +1,8 @@
 """Real launches for the sampled claims, each in a directory named after its configuration, so that none is run twice.
 
 A finished run is read again, also one that was made elsewhere (``known``) if it has the same configuration and
-versions; one that was interrupted is resumed with the same bits.
+versions of all packages; one that was interrupted is resumed with the same bits. Between two versions of our own the
+code may have changed, so ``commits`` tells of which the runs are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,14 +22,14 @@ from typing import Any
 
 from scalmarl.launch.bench.live import Bench, begun
 from scalmarl.launch.config import resolve
-from scalmarl.launch.errors import TimedOut, TrainingFailed, UsageProblem
+from scalmarl.launch.errors import TimedOut, TrainingFailed, UsageProblem, UserProblem
 from scalmarl.launch.planning import draw_plan
 from scalmarl.launch.reading import digests
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory, read_plan
 from scalmarl.launch.run_list import runs_under
 from scalmarl.launch.traffic import first_sendings, rounds_by_absence, totals
-from scalmarl.launch.versions import changed_versions, versions
+from scalmarl.launch.versions import versions
 from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.keys import Kind
 from scalmarl.protocol.ledger import CONTROL
@@ -54,18 +56,23 @@ Known = Mapping[tuple[str, int], RunDirectory]
 """(hash of a configuration, rounds) -> a finished run of it."""
 
 
-def known_runs(directories: Iterable[Path]) -> Known:
-    """The finished runs under some directories that this installation would make with the same bits. Raises
-    ``UsageProblem`` where a directory holds no run."""
-    found = {}
+def known_runs(directories: Iterable[Path], say: Callable[[str], None] = lambda words: None) -> Known:
+    """The finished runs under some directories, of the versions that are installed; ``say`` is told of how many a
+    directory holds such, and why another one cannot be read. Raises ``UsageProblem`` where a directory holds no run."""
+    found: dict[tuple[str, int], RunDirectory] = {}
     for directory in directories:
         runs = list(runs_under(directory))
         if not runs:
             raise UsageProblem(f"--reuse {directory} holds no run", "name a directory of 'scalmarl compare', or runs")
+        before = len(found)
         for run in runs:
-            state = run.read_state()
-            if state["state"] == "finished" and not changed_versions(state):
-                found[resolve(run.config, (), {})[0].digest(), state["rounds"]] = run
+            try:
+                state = run.read_state()
+                if state["state"] == "finished" and state.get("versions") == versions():
+                    found[resolve(run.config, (), {})[0].digest(), state["rounds"]] = run
+            except UserProblem as problem:
+                say(f"{run.path} is not reused: {problem.what}")
+        say(f"{len(found) - before} of {len(runs)} runs under {directory} are finished and of these versions")
     return found
 
 
@@ -140,10 +147,21 @@ class Laboratory:
         known: Known = MappingProxyType({}),
     ) -> None:
         self._runs, self._say, self._again, self._known = directory / "runs", say, again, known
+        self._read: dict[Path, str] = {}
+
+    @property
+    def commits(self) -> Counter[str]:
+        """The commits at which the runs that were read so far began -> how many; '' where none is known."""
+        return Counter(self._read.values())
 
     def run(self, name: str, *flags: str, disturb: Disturbance | None = None) -> Finished:
         """The finished run of ``scalmarl launch FLAGS``; ``disturb`` is called while it is live. A name is for readers,
         and tells a disturbed run from an undisturbed one. Raises ``UserProblem``."""
+        finished = self._finished(name, flags, disturb)
+        self._read[finished.run.path] = str(finished.run.read_state().get("commit") or "")
+        return finished
+
+    def _finished(self, name: str, flags: Sequence[str], disturb: Disturbance | None) -> Finished:
         if not disturb and (there := self._known_run(flags)):
             self._say(f"  {name}: {there.path} is this run")
             return Finished(there, 0.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from scalmarl.launch.versions import commit, hardware, versions
 from scalmarl.protocol.files import write_durably
 
 ORDINATES = {"T7": "wire bytes a round", "T11": "phases, most of all rounds", "T12": "per episode"}
+UNKNOWN = "not known (no work tree)"
 VERDICTS = ("holds", "fails", "undecided")
 
 
 @dataclass(frozen=True)
 class Battery:
-    """What was asked, and what came of it so far."""
+    """What was asked, and what came of it so far; ``commits``: of the runs that were read -> how many."""
 
     command: str
     budget: str
@@ -32,6 +33,7 @@ class Battery:
     took_s: float
     stopped: str
     found: Sequence[Measured]
+    commits: Mapping[str, int] = field(default_factory=dict)
 
 
 def document(found: Sequence[Measured]) -> dict[str, Any]:
@@ -59,9 +61,9 @@ def as_markdown(battery: Battery, pictures: dict[str, Path], missing: str = "") 
         "and the measurement does not settle it.", "",
         f"- Command: `{battery.command}`",
         f"- Versions: {', '.join(f'{name} {value}' for name, value in versions().items())}",
-        f"- Commit: {commit() or 'not known: this is no work tree'}",
+        f"- Commit of this report: {commit() or UNKNOWN}; of the runs that it read: {_commits(battery.commits)}",
         f"- Hardware: {hardware()}, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory, {platform.system()}",
-        f"- Budget of what is learnt (T12, T13, T17): {battery.budget}",
+        f"- Budget of what is learnt: {battery.budget} (T17: three tenths of the rounds, at least 8)",
         f"- Time: {battery.took_s:,.0f} s; expected beforehand: about {battery.expected_s:,.0f} s. Runs that were "
         "finished already are read again and cost no time.",
     ]  # fmt: skip
@@ -80,6 +82,10 @@ def as_markdown(battery: Battery, pictures: dict[str, Path], missing: str = "") 
         lines += ["", "## Pictures", ""]
         lines += [f"{id}\n\n![{id}]({path.name})\n" for id, path in pictures.items()]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _commits(commits: Mapping[str, int]) -> str:
+    return ", ".join(f"{name or UNKNOWN} ({count})" for name, count in sorted(commits.items())) or "none was read"
 
 
 def _table(rows: Sequence[Measured]) -> list[str]:

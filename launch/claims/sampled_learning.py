@@ -171,7 +171,9 @@ def ablation_claims(laboratory: Laboratory, budget: Budget) -> Iterator[Claim]:
 def multiplier_claims(laboratory: Laboratory, budget: Budget) -> Iterator[Claim]:
     """T17: the published start and rate of the multiplier against the default rule, over three tenths of the rounds:
     costs ask something of a multiplier from the first on."""
-    compare = Comparison(laboratory, replace(budget, rounds=max(1, 3 * budget.rounds // 10)), CHEETAHS)
+    compare = Comparison(
+        laboratory, replace(budget, rounds=min(budget.rounds, max(8, 3 * budget.rounds // 10))), CHEETAHS
+    )
     frozen, learnt = compare.repaired(*PUBLISHED), compare.repaired()
     for id, variant, sample, what in (
         ("T17.1", "published rate", frozen, f"kappa 2, {', '.join(PUBLISHED)}, steps relative and bounded"),

@@ -1,6 +1,6 @@
 """The numbers behind each figure: runs go in, rows of a table come out. A picture shows its rows and nothing else.
 
-Rules of this file: pure; see ``scope``. Those over the final rounds are in ``finals``.
+Rules of this file: pure; see ``figures.scope``. Those over the final rounds are in ``figures.finals``.
 """
 
 from __future__ import annotations

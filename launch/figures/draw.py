@@ -1,4 +1,4 @@
-"""Pictures of the rows of ``data``, one function per sort of figure."""
+"""Pictures of the rows of ``figures.data``, one function per sort of figure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The numbers behind figures of how runs ended: returns and costs over the final rounds.
 
-Rules of this file: pure; see ``scope``.
+Rules of this file: pure; see ``figures.scope``.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any
 from scalmarl.agents.algorithms import ALGORITHMS
 from scalmarl.launch.comparison.grid import Grid, flat, grid_file, kappa_words, read_grid
 from scalmarl.launch.comparison.run import standing
-from scalmarl.launch.config import Config
+from scalmarl.launch.config import Config, decides_bits
 from scalmarl.launch.errors import NoSuchRun, UsageProblem, UserProblem
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory, find, read_plan
@@ -62,11 +62,12 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """What two runs have in common of which one repeats the other: all that decides the bits, and who was absent
-        for how long; and what a reader may want to compare times by."""
+        """What two runs have in common of which one repeats the other: all that decides the bits, where a key did not
+        exist yet its default, and who was absent for how long; and what a reader may want to compare times by."""
         told = [self.settings.get(name) for name in ("run.schedule", *_OF_PROCESSES)]
         away = sorted((absent, rounds) for absent, rounds in self.absences().items() if absent)
-        return repr((self.plan.config_hash, away, told))
+        decided = sorted((name, value) for name, value in self.settings.items() if decides_bits(name))
+        return repr((decided, away, told))
 
     @property
     def rounds(self) -> int:

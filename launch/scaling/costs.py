@@ -1,7 +1,7 @@
 """What the parts of a round cost, and how much of each an agent's round holds.
 
-Rules of this file: pure; seconds, bytes and counts. The costs are fitted to measured launches (``fit``) and
-spent by the simulation of larger ones (``simulation``).
+Rules of this file: pure; seconds, bytes and counts. The costs are fitted to measured launches (``scaling.fit``) and
+spent by the simulation of larger ones (``scaling.simulation``).
 """
 
 from __future__ import annotations

@@ -114,10 +114,25 @@ def test_a_finished_run_is_read_again_and_an_interrupted_one_goes_on(tmp_path: P
         laboratory.run("once", *flags, disturb=interrupt)
     first = laboratory.run("once", *flags)
     again = laboratory.run("by another name", *flags)
-    elsewhere = Laboratory(tmp_path / "elsewhere", said.append, known=known_runs([tmp_path]))
+    known = known_runs([tmp_path], said.append)
+    assert said[-1].startswith("1 of 1 runs")
+    elsewhere = Laboratory(tmp_path / "elsewhere", said.append, known=known)
     reused = elsewhere.run("known", *flags)
     assert (reused.run.path, reused.seconds) == (first.run.path, 0.0)
     assert not (tmp_path / "elsewhere").exists()
+    assert list(elsewhere.commits.values()) == [1]
+    state = reused.run.read_state()
+    for change in ({"versions": {**state["versions"], "torch": "1.0"}}, {"versions": None}, {"state": "stopped"}):
+        reused.run.state.write_text(json.dumps({**state, **change}))
+        assert not known_runs([tmp_path])
+    reused.run.state.write_text("{")
+    assert not known_runs([tmp_path], said.append)
+    assert "is not reused" in said[-2]
+    reused.run.state.write_text(json.dumps(state))
+    text = reused.run.config.read_text()
+    assert "cost_truncation_error = 0.0\n" in text
+    reused.run.config.write_text(text.replace("cost_truncation_error = 0.0\n", ""))
+    assert known_runs([tmp_path]).keys() == known.keys(), "of a version that did not have the key yet"
     assert elsewhere._known_run((*flags, "--set", "learner.radius=off")) is None
     assert first.seconds > 0.0 == again.seconds
     assert first.digest == again.digest

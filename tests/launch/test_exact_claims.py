@@ -48,6 +48,12 @@ def test_the_same_seed_gives_the_same_claims_and_the_guarantee_is_never_broken()
     assert first.verdict == "holds"
 
 
+def test_an_agent_that_holds_all_its_slack_back_does_not_move_what_costs() -> None:
+    calm = constraint("T5.3", "state-costs", "", "scal-mappo-l-exact", True, 0, reserve=1.0)
+    assert calm.figures["broken"] == [0.0] * 4
+    assert "120 feasible rounds" in calm.setting, "every round began inside"
+
+
 def test_a_limit_that_only_neighbours_can_keep_is_broken_by_own_costs_alone() -> None:
     claim = constraint("T5.2", "driven", "driven", "printed", True, 0)
     assert claim.verdict == "fails"

@@ -183,6 +183,11 @@ def test_a_repetition_is_no_further_seed(made_up: MadeUp, tmp_path: Path) -> Non
     found = gather(paths)
     assert [run.path.name for run in found.runs] == ["b", "long"]
     assert found.left_out == [(str(short), f"it is a repetition of {paths[2]}: the same configuration and seed")]
+    older = short / "config.toml"
+    kept = older.read_text()
+    assert "cost_truncation_error = 0.0\n" in kept
+    older.write_text(kept.replace("cost_truncation_error = 0.0\n", ""))
+    assert len(gather(paths).runs) == 2, "of a version that had no such key yet"
     masked = short / "metrics.jsonl"
     masked.write_text("".join(json.dumps({**line, "absent": [1]}) + "\n" for line in read_lines(masked)))
     assert len(gather(paths).runs) == 3, "without agent 1 the bits were others"

@@ -20,9 +20,10 @@ from scalmarl.protocol.simulator import InvariantBroken
 
 MakePlan = Callable[..., Plan]
 Play = Callable[..., Any]
-AGENTS, KAPPA = 9, 1
 SIZES = {1: 9, 2: 12}
 """kappa -> agents, more than news from an end can reach."""
+KAPPA = 1
+AGENTS = SIZES[KAPPA]
 SMALL: dict[str, Any] = {
     "steps": 6,
     "copies": 4,

@@ -181,7 +181,7 @@ def played_with_limits(settings: Settings, seeds: range) -> list[tuple[updates.H
 def test_the_products_accept_test_moves_and_breaks_nothing_and_without_its_price_it_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wide = Settings(kappa=2, clip=0.5)
+    wide = Settings(kappa=2, clip=0.5, kl_max=10.0)
     runs = played_with_limits(wide, range(8))
     assert sum(turn.tv > 0 for run, _ in runs for row in run.turns for turn in row) > 40
     assert all(len(run.decreases) == len(run.violations(limits)) == 0 for run, limits in runs)
