@@ -21,11 +21,13 @@ from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.starting import require_linux
 from scalmarl.launch.stop_requests import StopRequests
 from scalmarl.launch.voice import Patient, console, shell_words
+from scalmarl.launch.world_door import world_options
 
 WIDE = 160
 _FLAGS = {
     "task": "world.task", "agents": "run.agents", "reward": "world.reward", "cost": "world.cost",
-    "limit": "world.limit", "graph": "run.graph",
+    "limit": "world.limit", "graph": "run.graph", "world": "world.task", "python": "world.python",
+    "arguments": "world.arguments",
 }  # fmt: skip
 
 
@@ -55,6 +57,8 @@ def _steps(ctx: click.Context, param: click.Parameter, text: str | None) -> int 
 @click.option("--seeds", multiple=True, callback=_numbers, help="Seeds.  [list; default: 0,1,2]")
 @click.option("--env-steps", callback=_steps, help="Environment steps of every run, e.g. 1e6; whole rounds.")
 @click.option("--task", help="NAME or NAME:PARTITION, see env list.")
+@click.option("--world", metavar="MODULE:FUNCTION", help="A world of your own instead, as in launch.")
+@world_options
 @click.option("--agents", type=int, help="Agents.  [default: the task's partition, else 8]")
 @click.option("--reward", help="local or team.  [default: the algorithm's or the task's]")
 @click.option("--cost", help="local, team, legacy or velocity.  [default: the task's]")
@@ -87,6 +91,8 @@ def compare(
     """
     require_linux()
     require_scipy()
+    if flags["task"] and flags["world"]:
+        raise UsageProblem("--task and --world are both given", "leave one out")
     named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
     asked = Asked(algorithms, kappas, seeds, env_steps, file, assignments, named)
     if report_only:

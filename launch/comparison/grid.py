@@ -22,6 +22,7 @@ from scalmarl.launch.errors import MachineNotFit, UsageProblem, UserProblem
 from scalmarl.launch.planning import Planned, make_plan
 from scalmarl.launch.run_directory import RunDirectory, hold
 from scalmarl.protocol.files import write_durably
+from scalmarl.sim_server.tasks import is_foreign
 
 SCHEMA = 1
 DEFAULT_SEEDS = (0, 1, 2)
@@ -83,6 +84,8 @@ class Asked:
         graph = found.get("run.graph")
         if graph and Path(graph).is_file():
             found["run.graph"] = str(Path(graph).resolve())
+        if is_foreign(str(found.get("world.task") or "")):
+            found.setdefault("world.directory", str(Path.cwd()))
         return found
 
 

@@ -101,6 +101,17 @@ def test_a_cell_of_other_settings_is_refused(tmp_path: Path) -> None:
         grid.check()
 
 
+def test_a_grid_of_a_world_from_outside_remembers_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scalmarl: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Asked(flags={"world.task": "mine:make"}).named()["world.directory"] == str(tmp_path)
+    assert "world.directory" not in Asked(flags={"world.task": "safe-ant:4x2"}).named()
+    both = scalmarl("compare", str(tmp_path / "grid"), "--world", "mine:make", "--task", "cheetahs")
+    assert both.returncode == 2
+    assert "leave one out" in both.stderr
+
+
 def test_one_compare_at_a_time(tmp_path: Path) -> None:
     take_lock(tmp_path)
     with pytest.raises(UsageProblem, match="another compare is at work"):
