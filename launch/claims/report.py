@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ def _pictures(directory: Path, claims: Sequence[Claim]) -> tuple[dict[str, Path]
     except ImportError:
         return {}, "none, since matplotlib is not installed: pip install 'scalmarl[plot]'"
     matplotlib.use("Agg")
-    names = {f"{claim.id}-{claim.variant}": claim for claim in drawn}
+    names = {re.sub(r"[^\w.]+", "-", f"{claim.id}-{claim.variant}").strip("-"): claim for claim in drawn}
     return {name: _picture(directory / f"{name}.png", claim) for name, claim in names.items()}, ""
 
 
