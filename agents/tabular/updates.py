@@ -19,7 +19,7 @@ from scalmarl.agents.tabular.games import Array, Game, Tables
 from scalmarl.agents.tabular.guaranteed import guaranteed_round
 from scalmarl.agents.tabular.printed import printed_constants, printed_turn
 from scalmarl.agents.tabular.turn import Turn, toward
-from scalmarl.agents.tabular.values import Solution, expanded, largest_divergence, solve, total_variation
+from scalmarl.agents.tabular.values import Solution, divergences, expanded, largest_divergence, solve, total_variation
 from scalmarl.protocol.graph import clique_cover
 
 FLOOR = 0.01
@@ -138,6 +138,7 @@ def certain_move(
     start: Solution,
     agent: int,
     target: Array,
+    advantage: Array,
     heard: Mapping[int, Array],
     left: Mapping[int, float],
     prices: Array,
@@ -146,26 +147,32 @@ def certain_move(
     """The product's turn on exact quantities, ``radius = exact`` with its accept test.
 
     The longest halving of the step to ``target`` inside every bound; then the longest of that one's whose surrogate of
-    the rewards heard, less nu Dmax, is above 0; else the old table. ``heard``: the predecessors' new tables.
+    the rewards heard, less nu Dmax, is above 0; else the old table. ``heard``: the predecessors' new tables, under
+    which ``advantage`` is.
     """
-    old, advantage = start.tables[agent], start.advantage(agent, heard)
+    old, price = start.tables[agent], reward_price(start, agent, heard)
 
     def bounded(table: Array) -> bool:
         spends = exact_spends(start, agent, table, advantage, prices)
         return mean_divergence(start, agent, table) <= kl_max and all(spends[h] <= max(x, 0.0) for h, x in left.items())
 
     reached = next((table for table in halvings(old, target) if bounded(table)), old)
-    certain = (table for table in halvings(old, reached) if certain_gain(start, agent, table, heard) > 1e-12)
+    certain = (table for table in halvings(old, reached) if certain_gain(start, agent, table, advantage, price) > 1e-12)
     return next((table for table in certain if bounded(table)), old)
 
 
-def certain_gain(start: Solution, agent: int, table: Array, heard: Mapping[int, Array]) -> float:
+def reward_price(start: Solution, agent: int, heard: Mapping[int, Array]) -> float:
+    """nu of the rewards heard. As in the product's batch: of the largest of what was sampled, joint actions and
+    predecessors' ratios included."""
+    near = list(start.game.neighbourhood(agent, start.kappa))
+    sampled = (start.Q - start.V[:, :, None])[near].sum(axis=0) * predecessor_ratios(start, heard)
+    return theorem_price(start.game.gamma, float(np.abs(sampled).max()))
+
+
+def certain_gain(start: Solution, agent: int, table: Array, advantage: Array, price: float) -> float:
     """What the accept test asks to be above 0: the surrogate of the rewards heard, less nu Dmax."""
     near = list(start.game.neighbourhood(agent, start.kappa))
-    summed = start.advantage(agent, heard)[near].sum(axis=0, keepdims=True)
-    # As in the product's batch: the largest of what was sampled, joint actions and predecessors' ratios included.
-    sampled = (start.Q - start.V[:, :, None])[near].sum(axis=0) * predecessor_ratios(start, heard)
-    price = theorem_price(start.game.gamma, float(np.abs(sampled).max()))
+    summed = advantage[near].sum(axis=0, keepdims=True)
     return float(start.surrogate(agent, table, summed)[0] - price * largest_divergence(start.tables[agent], table))
 
 
@@ -185,9 +192,8 @@ def predecessor_ratios(start: Solution, heard: Mapping[int, Array]) -> Array:
 
 def mean_divergence(start: Solution, agent: int, table: Array) -> float:
     """KL(pi || pibar), mean over the discounted visitation."""
-    old = start.tables[agent]
-    per_row = (old * np.log(old / table)).sum(axis=-1)
-    in_state = per_row[start.game.local_index(start.game.neighbourhood(agent, start.kappa))]
+    rows = start.game.local_index(start.game.neighbourhood(agent, start.kappa))
+    in_state = divergences(start.tables[agent], table)[rows]
     return float(start.visitation @ in_state * (1.0 - start.game.gamma))
 
 
@@ -222,7 +228,7 @@ def _clip_turns(
         new = clipped_target(old, direction, settings.clip)
         if variant.radius == "exact":
             left = left_of(start, agent, spent, covers, settings.cost_truncation_error)
-            new = certain_move(start, agent, new, heard, left, prices, settings.kl_max)
+            new = certain_move(start, agent, new, full, heard, left, prices, settings.kl_max)
             spends = exact_spends(start, agent, new, full, prices)
             spent[list(near), agent] = np.maximum(0.0, spends[list(near)])
         elif variant.radius == "ledger":

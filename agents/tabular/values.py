@@ -104,11 +104,16 @@ def total_variation(old: Array, new: Array) -> float:
     return float(0.5 * np.abs(new - old).sum(axis=-1).max())
 
 
-def largest_divergence(old: Array, new: Array) -> float:
-    """Dmax = max over states of KL(pi || pibar)."""
+def divergences(old: Array, new: Array) -> Array:
+    """KL(pi || pibar) in every state, ``[L]``."""
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(old > 0, old * (np.log(old) - np.log(new)), 0.0)
-    return float(max(0.0, terms.sum(axis=-1).max()))
+    return np.asarray(terms.sum(axis=-1))
+
+
+def largest_divergence(old: Array, new: Array) -> float:
+    """Dmax = max over states of KL(pi || pibar)."""
+    return float(max(0.0, divergences(old, new).max()))
 
 
 def spread_outside(game: Game, values: Array, members: tuple[int, ...]) -> float:

@@ -22,6 +22,7 @@ from scalmarl.agents.tabular.updates import (
     exact_spends,
     mean_divergence,
     predecessor_ratios,
+    reward_price,
 )
 from scalmarl.agents.tabular.values import Solution, largest_divergence, solve
 from scalmarl.launch.config import LearnerConfig
@@ -82,6 +83,11 @@ class ProductsTurn:
         self.table: Array = probabilities.numpy()
 
 
+def gain_of(start: Solution, table: Array, heard: Mapping[int, Array]) -> float:
+    """What the accept test reads of a step to ``table``."""
+    return certain_gain(start, AGENT, table, start.advantage(AGENT, heard), reward_price(start, AGENT, heard))
+
+
 def heard_by_middle(start: Solution) -> dict[int, Array]:
     """Agent 0 went before, and moved."""
     draw = np.random.default_rng(5).uniform(0.35, 0.65, len(start.tables[0]))
@@ -95,9 +101,9 @@ def test_gain_and_spends_are_those_that_the_products_turn_measures(size: float) 
     product = ProductsTurn(start, heard, size, Bounds(1.0, 0.0))
     product.turn._keep_certain_gain(product.first)
     assert product.turn._course.accepted == 1.0
-    told = certain_gain(start, AGENT, product.table, heard)
+    told = gain_of(start, product.table, heard)
     assert product.turn._course.certain_gain == pytest.approx(told, rel=1e-3)
-    assert certain_gain(start, AGENT, product.table, {}) != pytest.approx(told, rel=1e-3), "the factor counts"
+    assert gain_of(start, product.table, {}) != pytest.approx(told, rel=1e-3), "the factor counts"
     step = product.turn._measure()[1]
     assert step.kl_max == pytest.approx(largest_divergence(start.tables[AGENT], product.table), rel=1e-3)
     assert step.kl_mean == pytest.approx(mean_divergence(start, AGENT, product.table), rel=1e-3)
@@ -119,7 +125,7 @@ def greedy(start: Solution, step: float) -> Array:
 def moved(start: Solution, target: Array, kl_max: float = 1.0, left: float = np.inf) -> float:
     """The share of the way to ``target`` that is gone."""
     shares = dict.fromkeys(start.game.neighbourhood(AGENT, KAPPA), left)
-    table = certain_move(start, AGENT, target, {}, shares, exact_prices(start), kl_max)
+    table = certain_move(start, AGENT, target, start.advantage(AGENT), {}, shares, exact_prices(start), kl_max)
     old = start.tables[AGENT]
     return float(np.abs(table - old).max() / np.abs(target - old).max())
 
@@ -127,7 +133,7 @@ def moved(start: Solution, target: Array, kl_max: float = 1.0, left: float = np.
 def test_a_step_is_halved_as_often_as_in_the_product_and_no_further() -> None:
     """Of a wide step the part that pays is found if it is among four halvings; else the agent stays."""
     start = uniform_solution()
-    certain = [certain_gain(start, AGENT, greedy(start, 0.49 * 0.5**number), {}) > 0 for number in range(8)]
+    certain = [gain_of(start, greedy(start, 0.49 * 0.5**number), {}) > 0 for number in range(8)]
     assert not certain[0]
     assert certain[-1]
     first = certain.index(True)
