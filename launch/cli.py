@@ -15,8 +15,8 @@ from scalmarl.launch.commands import Commands
 from scalmarl.launch.config import Config, resolve, to_toml
 from scalmarl.launch.control_socket import ask
 from scalmarl.launch.dash.command import Door, require_web
-from scalmarl.launch.errors import TimedOut, UsageProblem
-from scalmarl.launch.option_types import limits, several
+from scalmarl.launch.errors import TimedOut
+from scalmarl.launch.option_types import keys_of, limits, several
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RunDirectory, find
 from scalmarl.launch.standard_streams import hold_standard_streams
@@ -55,14 +55,6 @@ def main() -> None:
     hold_standard_streams()
 
 
-_FLAGS = {
-    "agents": "run.agents", "kappa": "run.kappa", "kappa_unit": "run.kappa_unit", "task": "world.task",
-    "algo": "run.algo", "graph": "run.graph", "rounds": "run.rounds", "envs": "world.envs", "steps": "world.steps",
-    "seed": "run.seed", "schedule": "run.schedule", "on_loss": "run.on_loss", "order": "run.order",
-    "reward": "world.reward", "cost": "world.cost", "limit": "world.limit", "physics": "world.physics",
-    "coupling": "world.coupling", "link": "processes.links", "world": "world.task", "python": "world.python",
-    "arguments": "world.arguments",
-}  # fmt: skip
 _DEFAULTS = Config()
 
 
@@ -130,10 +122,7 @@ def launch(
     from scalmarl.launch.starting import begin, require_linux
 
     require_linux()
-    if flags["task"] and flags["world"]:
-        raise UsageProblem("--task and --world are both given", "leave one out")
-    named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
-    planned = make_plan(*resolve(file, assignments, named))
+    planned = make_plan(*resolve(file, assignments, keys_of(flags)))
     begin(planned, run_path, detach, page_if(web))
 
 

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import click
+
+from scalmarl.launch.errors import UsageProblem
 
 _TIME = r"(\d+(?:\.\d+)?)\s*(h|min|ms|us|m|s)"
 _UNITS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 _PER_INCH = {"in": 1.0, "cm": 2.54, "mm": 25.4}
+KEY_OF_FLAG = {
+    "agents": "run.agents", "kappa": "run.kappa", "kappa_unit": "run.kappa_unit", "task": "world.task",
+    "algo": "run.algo", "graph": "run.graph", "rounds": "run.rounds", "envs": "world.envs", "steps": "world.steps",
+    "seed": "run.seed", "schedule": "run.schedule", "on_loss": "run.on_loss", "order": "run.order",
+    "reward": "world.reward", "cost": "world.cost", "limit": "world.limit", "physics": "world.physics",
+    "coupling": "world.coupling", "link": "processes.links", "world": "world.task", "python": "world.python",
+    "arguments": "world.arguments",
+}  # fmt: skip
+"""Option of a command that makes runs -> key of the configuration."""
+
+
+def keys_of(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """``section.key`` -> value of the options that were given. Raises ``UsageProblem``."""
+    if flags["task"] and flags["world"]:
+        raise UsageProblem("--task and --world are both given", "leave one out")
+    return {KEY_OF_FLAG[name]: value for name, value in flags.items() if value is not None}
 
 
 def limits(ctx: click.Context, param: click.Parameter, text: str | None) -> float | list[float] | None:

@@ -21,8 +21,9 @@ from types import MappingProxyType
 from typing import Any
 
 from scalmarl.launch.bench.live import Bench, begun
-from scalmarl.launch.config import resolve
+from scalmarl.launch.config import decides_bits, resolve
 from scalmarl.launch.errors import TimedOut, TrainingFailed, UsageProblem, UserProblem
+from scalmarl.launch.option_types import KEY_OF_FLAG
 from scalmarl.launch.planning import draw_plan
 from scalmarl.launch.reading import digests
 from scalmarl.launch.records import read_lines
@@ -44,12 +45,6 @@ GROUPS = {
     "sim and coordinator": (Kind.ACTION, Kind.TURN_DONE, Kind.DONE),
 }
 """What an agent sends, in the kinds of the report."""
-
-KEYS = {
-    "--task": "world.task", "--agents": "run.agents", "--algo": "run.algo", "--kappa": "run.kappa",
-    "--seed": "run.seed", "--envs": "world.envs", "--steps": "world.steps", "--rounds": "run.rounds",
-}  # fmt: skip
-"""The flags of runs that may be known, as keys of the configuration."""
 
 Disturbance = Callable[[Bench], None]
 Known = Mapping[tuple[str, int], RunDirectory]
@@ -190,11 +185,16 @@ class Laboratory:
         return Finished(run, time.monotonic() - began)
 
     def _known_run(self, flags: Sequence[str]) -> RunDirectory | None:
-        pairs = list(zip(flags[::2], flags[1::2]))
-        if not self._known or any(flag not in (*KEYS, "--set") for flag, _ in pairs):
+        if not self._known:
             return None
-        chosen = tuple(value if flag == "--set" else f"{KEYS[flag]}={value}" for flag, value in pairs)
-        plan = draw_plan(*resolve(None, chosen, {})).plan
+        chosen = []
+        for flag, value in zip(flags[::2], flags[1::2]):
+            key = KEY_OF_FLAG.get(flag.removeprefix("--"))
+            if flag != "--set" and (key is None or not (decides_bits(key) or key == "run.rounds")):
+                # A run that is asked for by what changes no bit is asked for to be made so.
+                return None
+            chosen.append(value if flag == "--set" else f"{key}={value}")
+        plan = draw_plan(*resolve(None, tuple(chosen), {})).plan
         return self._known.get((plan.config_hash, plan.rounds))
 
     @staticmethod

@@ -16,7 +16,7 @@ from scalmarl.launch.comparison.grid import Asked, Grid, build, read_grid, take_
 from scalmarl.launch.comparison.report import Report, require_scipy
 from scalmarl.launch.comparison.run import Outcome, Sweep
 from scalmarl.launch.errors import Exit, NoSuchRun, UsageProblem
-from scalmarl.launch.option_types import limits, seconds, words
+from scalmarl.launch.option_types import keys_of, limits, seconds, words
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.starting import require_linux
 from scalmarl.launch.stop_requests import StopRequests
@@ -24,11 +24,6 @@ from scalmarl.launch.voice import Patient, console, shell_words
 from scalmarl.launch.world_door import world_options
 
 WIDE = 160
-_FLAGS = {
-    "task": "world.task", "agents": "run.agents", "reward": "world.reward", "cost": "world.cost",
-    "limit": "world.limit", "graph": "run.graph", "world": "world.task", "python": "world.python",
-    "arguments": "world.arguments",
-}  # fmt: skip
 
 
 def _numbers(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[int, ...]:
@@ -91,10 +86,7 @@ def compare(
     """
     require_linux()
     require_scipy()
-    if flags["task"] and flags["world"]:
-        raise UsageProblem("--task and --world are both given", "leave one out")
-    named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
-    asked = Asked(algorithms, kappas, seeds, env_steps, file, assignments, named)
+    asked = Asked(algorithms, kappas, seeds, env_steps, file, assignments, keys_of(flags))
     if report_only:
         stored = read_grid(directory)
         if stored is None:

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from scalmarl.agents.algorithms import ALGORITHMS
-from scalmarl.launch.config import SWITCH_KEYS, Config, resolve, to_toml
+from scalmarl.launch.config import SWITCH_KEYS, Config, decides_bits, resolve, to_toml
 from scalmarl.launch.errors import MachineNotFit, UsageProblem, UserProblem
 from scalmarl.launch.planning import Planned, make_plan
 from scalmarl.launch.run_directory import RunDirectory, hold
@@ -28,7 +28,8 @@ SCHEMA = 1
 DEFAULT_SEEDS = (0, 1, 2)
 OF_A_CELL = ("run.algo", "run.kappa", "run.seed", "run.rounds")
 """What the grid decides for each cell."""
-_WITHOUT_A_BIT = {"run.rounds", "run.schedule", "world.threads"}
+_OF_A_WORLD = ("world.python", "world.directory")
+"""They decide no bit by themselves, but what code the world of a grid is."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _differences(config: Config, path: Path) -> list[str]:
         f"{name} {before[name]!r}, not {value!r}"
         for name, value in now.items()
         if name in before and before[name] != value
-        and name not in _WITHOUT_A_BIT and not name.startswith("processes.")
+        and (decides_bits(name) or name in _OF_A_WORLD)
     ]  # fmt: skip
 
 

@@ -134,6 +134,7 @@ def test_a_finished_run_is_read_again_and_an_interrupted_one_goes_on(tmp_path: P
     reused.run.config.write_text(text.replace("cost_truncation_error = 0.0\n", ""))
     assert known_runs([tmp_path]).keys() == known.keys(), "of a version that did not have the key yet"
     assert elsewhere._known_run((*flags, "--set", "learner.radius=off")) is None
+    assert elsewhere._known_run((*flags, "--schedule", "serial")) is None, "the bits are the same, the making is not"
     assert first.seconds > 0.0 == again.seconds
     assert first.digest == again.digest
     assert len(first.lines) == 2
