@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from scalmarl.launch.cli import main
 from scalmarl.launch.config import Config, to_toml
 from scalmarl.launch.records import PARTS
+from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.graph import clique_cover
 from scalmarl.protocol.ledger import predicted
 from scalmarl.protocol.standins import toy_plan
@@ -38,6 +40,12 @@ def refused(scalmarl: Run, tmp_path: Path) -> Callable[[Refusal], None]:
         assert not (tmp_path / "run").exists()
 
     return check
+
+
+@pytest.fixture(scope="module")
+def run(calm: Any) -> RunDirectory:
+    """A finished run of three agents, which nobody may write to."""
+    return RunDirectory(calm.path)
 
 
 def _made_up(
