@@ -289,11 +289,15 @@ class History:
         change = np.diff(self.team)
         return np.asarray(-change[change < -1e-10])
 
+    def broken(self, limits: Array) -> list[tuple[int, int]]:
+        """(round, h) of every J^h that passed its limit in a round that began with every limit kept."""
+        kept = (self.costs[:-1] <= limits + 1e-10).all(axis=1, keepdims=True)
+        over = self.costs[1:] - limits > 1e-10
+        return [(int(round), int(h)) for round, h in np.argwhere(over & kept)]
+
     def violations(self, limits: Array) -> Array:
-        """J^h - c^h for every (round, h) over its limit after a round that began with every limit kept."""
-        kept = (self.costs[:-1] <= limits + 1e-10).all(axis=1)
-        excess = (self.costs[1:] - limits)[kept]
-        return np.asarray(excess[excess > 1e-10])
+        """J^h - c^h of everything ``broken``."""
+        return np.array([self.costs[round + 1, h] - limits[h] for round, h in self.broken(limits)])
 
 
 def play(

@@ -99,6 +99,22 @@ def solve(game: Game, kappa: int, tables: Tables) -> Solution:
     return Solution(game, kappa, tables, visitation, values, action_values, values @ game.initial)
 
 
+def contributions(start: Solution, end: Solution, order: tuple[int, ...]) -> Array:
+    """What each agent's move contributed to J_f(end) - J_f(start), ``[F, n]``; its sum over agents is that difference.
+
+    The performance difference lemma, J(pibar) - J(pi) = sum_s rho_pibar(s) sum_a pibar(a|s) A_pi(s, a), with A_pi
+    written out agent by agent in the order of turns: A(s, a) = sum_i A^i(s, a^{1:i-1}, a^i), predecessors by their new
+    policies. ``order``: of all agents.
+    """
+    result = np.zeros((len(start.J), start.game.agents))
+    moved: dict[int, Array] = {}
+    for agent in order:
+        change = expanded(start.game, start.kappa, agent, end.tables[agent] - start.tables[agent])
+        result[:, agent] = np.einsum("s,su,fsu->f", end.visitation, change, start.advantage(agent, moved))
+        moved[agent] = end.tables[agent]
+    return result
+
+
 def total_variation(old: Array, new: Array) -> float:
     """max over states of TV(pi, pibar): half the L1 distance."""
     return float(0.5 * np.abs(new - old).sum(axis=-1).max())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scalmarl.launch.claims.claim import Claim
+from scalmarl.launch.claims.exact_constraints import constraints, infeasible_start, ledger
 from scalmarl.launch.claims.exact_counterexamples import counterexample_claims
 from scalmarl.launch.claims.exact_decay import advantage_decay, surrogate_gap
 from scalmarl.launch.claims.exact_far import coupling_sweep, far_ledger
 from scalmarl.launch.claims.exact_limits import agent_limits, order_dependence
-from scalmarl.launch.claims.exact_rounds import constraints, infeasible_start, ledger, monotonicity
+from scalmarl.launch.claims.exact_rounds import monotonicity
 
 
 def exact_claims(quick: bool, seed: int = 0) -> Iterator[Claim]:

@@ -111,6 +111,14 @@ def shifted(table: Array, by: float) -> Array:
     return np.stack([first, 1.0 - first], axis=1)
 
 
+def truncated_surrogate(start: Solution, agent: int, table: Array, advantage: Array, hops: int) -> float:
+    """L_k of the team's reward: the surrogate of what N_k knows of ``advantage`` ``[F, S, U]``."""
+    members = start.game.neighbourhood(agent, hops)
+    known, _ = start.condensed(advantage, members)
+    spread = known[:, start.game.local_index(members)]
+    return float(start.surrogate(agent, table, spread)[: start.game.agents].mean())
+
+
 def surrogate_gap(quick: bool, seed: int) -> Iterator[Claim]:
     """T2: |L^{1:i} - L^i_k| for the team's reward, after predecessors moved by tau, without and with the factor."""
     taus, reach, games = (0.05, 0.1, 0.2), 5, 4 if quick else 20
@@ -126,8 +134,8 @@ def surrogate_gap(quick: bool, seed: int) -> Iterator[Claim]:
             exact = start.surrogate(last, new, start.advantage(last, moved))[: game.agents].mean()
             for k in range(reach + 1):
                 heard = {h: table for h, table in moved.items() if h in game.neighbourhood(last, k)}
-                none = start.surrogate(last, new, start.advantage(last))[: game.agents].mean()
-                some = start.surrogate(last, new, start.advantage(last, heard))[: game.agents].mean()
+                none = truncated_surrogate(start, last, new, start.advantage(last), k)
+                some = truncated_surrogate(start, last, new, start.advantage(last, heard), k)
                 plain[row, k] += abs(exact - none) / games
                 factored[row, k] += abs(exact - some) / games
     setting = f"path-6, w = 0.5, gamma = 0.8, last agent's turn, all others moved by TV tau, mean of {games} games"

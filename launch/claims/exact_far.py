@@ -20,6 +20,7 @@ from scalmarl.agents.tabular.updates import Settings, play
 from scalmarl.agents.tabular.values import solve
 from scalmarl.launch.claims.claim import Claim, verdict_of
 from scalmarl.launch.claims.exact_decay import far_spreads
+from scalmarl.launch.claims.exact_rounds import moves_of
 from scalmarl.launch.claims.exact_settings import feasible_game, generator, orders_of, slope
 
 
@@ -69,7 +70,7 @@ def far_ledger(quick: bool, seed: int) -> Iterator[Claim]:
 
 
 def coupling_sweep(quick: bool, seed: int) -> Iterator[Claim]:
-    """T15: w from 0 to 1 with parity kernels, which forget nothing; and the guaranteed variant on the same sweep."""
+    """T15: w from 0 to 1 with parity kernels, which forget nothing; and the guaranteed variant against w and gamma."""
     gamma = 0.9
     weights = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]
     slopes, betas = [], []
@@ -90,25 +91,32 @@ def coupling_sweep(quick: bool, seed: int) -> Iterator[Claim]:
         "lost at a smaller or equal w", "undecided" if not np.isfinite(failed) else verdict_of(lost <= failed),
         {"w": weights, "slope": slopes, "certified beta": [float("nan") if b is None else b for b in betas]},
     )  # fmt: skip
-    gains, moves, falls = [], [], 0
-    sweep = [0.0, 0.1, 0.2, 0.4, 0.8]
-    for weight in sweep:
+    yield _stops("T15.2", "more coupling", "w", [(weight, 0.6) for weight in (0.0, 0.1, 0.2, 0.4, 0.8)], quick, seed)
+    gammas = [(0.1, gamma) for gamma in (0.6, 0.8, 0.9, 0.95, 0.99)]
+    yield _stops("T15.3", "a longer horizon", "gamma", gammas, quick, seed)
+
+
+def _stops(id: str, what: str, axis: str, cases: list[tuple[float, float]], quick: bool, seed: int) -> Claim:
+    """The guaranteed variant on the same games with ever harder (w, gamma), ``axis`` being the one that changes."""
+    gains, moves, falls, games = [], [], 0, 2 if quick else 6
+    for weight, gamma in cases:
         gain, moved, turns = 0.0, 0, 0
-        for number in range(2 if quick else 6):
+        for number in range(games):
             draw = generator(seed, 15, 2, number)
-            game, tables = feasible_game("path", 5, weight, 0.6, 1, 0.05, draw)
+            game, tables = feasible_game("path", 5, weight, gamma, 1, 0.05, draw)
             run = play(game, tables, "guaranteed", orders_of(5, 10, draw), Settings())
             falls += len(run.decreases) + len(run.violations(game.limits))
-            gain += float(run.team[-1] / run.team[0] - 1.0) / (2 if quick else 6)
-            done = [turn.tv > 0 for row in run.turns for turn in row]
-            moved, turns = moved + sum(done), turns + len(done)
+            gain += float(run.team[-1] / run.team[0] - 1.0) / games
+            moved, turns = moved + moves_of(run), turns + sum(map(len, run.turns))
         gains.append(gain)
         moves.append(moved / turns)
-    yield Claim(
-        "T15.2", "With more coupling the accept test stops moves rather than breaking its promise.", "guaranteed",
-        "path-5, k = 1, gamma = 0.6, 10 rounds, w = " + ", ".join(f"{w:g}" for w in sweep),
+    hard = [weight if axis == "w" else gamma for weight, gamma in cases]
+    fixed = f"gamma = {cases[0][1]:g}" if axis == "w" else f"w = {cases[0][0]:g}"
+    return Claim(
+        id, f"With {what} the accept test stops moves rather than breaking its promise.", "guaranteed",
+        f"path-5, k = 1, {fixed}, slack 0.05 / (1 - gamma), 10 rounds, {axis} = {', '.join(f'{x:g}' for x in hard)}",
         f"{falls} decreases or violations; turns that move " + ", ".join(f"{m:.0%}" for m in moves)
         + "; gain of J " + ", ".join(f"{g:.1%}" for g in gains),
-        "0 broken, and fewer moves at the last w than at the first",
-        verdict_of(falls == 0 and moves[-1] < moves[0]), {"w": sweep, "moves": moves, "gain": gains},
+        f"0 broken, and fewer moves at the last {axis} than at the first",
+        verdict_of(falls == 0 and moves[-1] < moves[0]), {axis: hard, "moves": moves, "gain": gains},
     )  # fmt: skip

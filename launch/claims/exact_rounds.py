@@ -1,22 +1,20 @@
-"""T4, T5, T20, T21: what happens to J and to the limits, round by round."""
+"""T4: what happens to J, round by round."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from scalmarl.agents.tabular.games import Game
 from scalmarl.agents.tabular.updates import VARIANTS, History, Settings, play
-from scalmarl.agents.tabular.values import solve
 from scalmarl.launch.claims.claim import Claim, verdict_of
-from scalmarl.launch.claims.exact_settings import feasible_game, generator, lowest_costs, orders_of
+from scalmarl.launch.claims.exact_settings import feasible_game, generator, orders_of
 
 GAMES = (("path", 4, 0.2), ("ring", 5, 0.2), ("grid", 6, 0.1))
-RESERVES = (0.0, 1e-4, 1e-3)
-"""What T5.3 to T5.5 hold back of every slack; the slack itself is 0.075."""
 
 
-def _runs(
+def runs_of(
     name: str,
     quick: bool,
     seed: int,
@@ -25,7 +23,7 @@ def _runs(
     rounds: int,
     coupling: float | None = None,
     gamma: float = 0.6,
-) -> list[tuple[History, np.ndarray]]:
+) -> list[tuple[Game, History]]:
     """Every shape and seed from a feasible start; infinite ``slack`` is no limit. Same games for every variant."""
     result = []
     for place, (shape, agents, weak) in enumerate(GAMES):
@@ -33,14 +31,21 @@ def _runs(
             draw = generator(seed, 4, place, number)
             game, tables = feasible_game(shape, agents, coupling or weak, gamma, settings.kappa, slack, draw)
             orders = orders_of(agents, rounds, draw)
-            result.append((play(game, tables, name, orders, settings), game.limits))
+            result.append((game, play(game, tables, name, orders, settings)))
     return result
 
 
-def _moved(runs: list[tuple[History, np.ndarray]]) -> str:
-    turns = [turn.tv > 0 for run, _ in runs for row in run.turns for turn in row]
-    gains = [run.team[-1] / run.team[0] - 1.0 for run, _ in runs]
-    return f"{sum(turns)} of {len(turns)} turns move, J {np.mean(gains):+.1%}"
+def moves_of(run: History) -> int:
+    """Turns that moved."""
+    return sum(turn.tv > 0 for row in run.turns for turn in row)
+
+
+def words_of_moves(runs: Sequence[History]) -> str:
+    """How many turns moved, and what it brought J; of runs that never move nothing else is shown."""
+    turns = sum(len(row) for run in runs for row in run.turns)
+    gains = [run.team[-1] / run.team[0] - 1.0 for run in runs]
+    moves = sum(map(moves_of, runs))
+    return f"{moves} of {turns} turns move, J {np.mean(gains):+.1%}{'' if moves else '; vacuous: it never moves'}"
 
 
 def monotonicity(quick: bool, seed: int) -> Iterator[Claim]:
@@ -51,15 +56,14 @@ def monotonicity(quick: bool, seed: int) -> Iterator[Claim]:
         ("T4.2", 0.05, "limits 0.05 / (1 - gamma) above the start"),
     ):
         for name in VARIANTS:
-            runs = _runs(name, quick, seed, slack, Settings(), rounds)
-            falls = np.concatenate([run.decreases for run, _ in runs])
-            idle = not any(turn.tv > 0 for run, _ in runs for row in run.turns for turn in row)
+            runs = [run for _, run in runs_of(name, quick, seed, slack, Settings(), rounds)]
+            falls = np.concatenate([run.decreases for run in runs])
             yield Claim(
                 part, "J never falls from one round to the next.", name,
                 f"path-4, ring-5, grid-6, k = 1, gamma = 0.6, {len(runs)} games of {rounds} rounds, {words}",
-                f"{len(falls)} decreases of {len(runs) * rounds}, at most {falls.max(initial=0.0):.1e}; {_moved(runs)}"
-                + ("; vacuous: it never moves" if idle else ""),
-                "0 decreases, and it moves", "undecided" if idle else verdict_of(len(falls) == 0),
+                f"{len(falls)} decreases of {len(runs) * rounds}, at most {falls.max(initial=0.0):.1e}; "
+                f"{words_of_moves(runs)}",
+                "0 decreases, and it moves", verdict_of(len(falls) == 0) if any(map(moves_of, runs)) else "undecided",
             )  # fmt: skip
 
     yield from _joint_rewards(quick, seed, rounds)
@@ -74,7 +78,7 @@ def _joint_rewards(quick: bool, seed: int, rounds: int) -> Iterator[Claim]:
             game, tables = feasible_game("path", 3, 0.3, 0.6, 2, np.inf, draw, kind="joint")
             run = play(game, tables, name, orders_of(3, rounds, draw), Settings(kappa=2))
             falls.append(run.decreases)
-            moves += sum(turn.tv > 0 for row in run.turns for turn in row)
+            moves += moves_of(run)
             gains.append(run.team[-1] / run.team[0] - 1.0)
         every = np.concatenate(falls)
         yield Claim(
@@ -83,108 +87,4 @@ def _joint_rewards(quick: bool, seed: int, rounds: int) -> Iterator[Claim]:
             f"{len(every)} decreases of {games * rounds}, at most {every.max(initial=0.0):.1e}; {moves} turns move, "
             f"J {np.mean(gains):+.1%}", "0 decreases, and it moves",
             "undecided" if moves == 0 else verdict_of(len(every) == 0),
-        )  # fmt: skip
-
-
-def constraints(quick: bool, seed: int) -> Iterator[Claim]:
-    """T5: limits broken by a round that began with all of them kept, against the coupling; two kinds of games."""
-    kinds = (
-        ("T5.1", "state-costs", "C^i = s^i"),
-        ("T5.2", "driven", "agents 0 and 2 have costs C^i = s^i and follow their neighbours' states alone"),
-    )
-    for id, kind, words in kinds:
-        for name in VARIANTS:
-            if name != "printed-team":
-                yield constraint(id, kind, words, name, quick, seed)
-    for number, reserve in enumerate(RESERVES, start=3):
-        words = f"C^i = s^i, other games than T5.1's, cost_truncation_error {reserve:g}"
-        yield constraint(f"T5.{number}", "state-costs", words, "scal-mappo-l-exact", quick, seed + 1, reserve)
-
-
-def constraint(id: str, kind: str, words: str, name: str, quick: bool, seed: int, reserve: float = 0.0) -> Claim:
-    """One variant's line: counts and sizes per coupling; ``reserve`` is taken off every slack where the radius is
-    exact."""
-    weights, rounds, games = (0.0, 0.2, 0.4, 0.8), 15 if quick else 40, 2 if quick else 8
-    if kind == "driven":  # the draw decides nothing here but the first policies: fewer games, more rounds
-        rounds, games = 2 * rounds, games // 2
-    settings = Settings(clip=0.05, rate=2.0, cost_truncation_error=reserve)
-    counts, sizes, totals, starts, moves = [], [], [], 0, 0
-    for weight in weights:
-        excess, over = [], 0.0
-        for number in range(games):
-            draw = generator(seed, 5, number)
-            game, tables = feasible_game("path", 4, weight, 0.6, 1, 0.03, draw, kind)
-            run = play(game, tables, name, orders_of(4, rounds, draw), settings, first=1.0)
-            excess.append(run.violations(game.limits))
-            over += float(np.maximum(0.0, run.costs - game.limits)[-5:].sum(axis=1).mean()) / games
-            starts += int((run.costs[:-1] <= game.limits + 1e-10).all(axis=1).sum())
-            moves += sum(turn.tv > 0 for row in run.turns for turn in row)
-        every = np.concatenate(excess)
-        counts.append(float(len(every)))
-        sizes.append(float(every.max(initial=0.0)))
-        totals.append(over)
-    broken = int(sum(counts))
-    measured = (
-        f"limits broken per w {', '.join(f'{count:.0f}' for count in counts)}, by at most "
-        f"{', '.join(f'{size:.1e}' for size in sizes)}; excess in the last 5 rounds "
-        f"{', '.join(f'{total:.1e}' for total in totals)}; {moves} turns move{'' if moves else ': vacuous'}"
-    )
-    return Claim(
-        id, "A round that begins with every limit kept ends with every limit kept.", name,
-        f"path-4, {words}, k = 1, gamma = 0.6, slack 0.03 / (1 - gamma), "
-        f"w = {', '.join(f'{w:g}' for w in weights)}, {starts} feasible rounds", measured,
-        "0 broken, and it moves", "undecided" if moves == 0 else verdict_of(broken == 0),
-        {"w": list(weights), "broken": counts, "largest excess": sizes, "late excess": totals},
-    )  # fmt: skip
-
-
-def infeasible_start(quick: bool, seed: int) -> Iterator[Claim]:
-    """T20: limits half way between the start and what cost-only policies reach, so that all can be kept."""
-    rounds = 60 if quick else 150
-    for name in ("printed", "neighbour-costs", "repaired", "scal-mappo-l-exact", "guaranteed"):
-        needed, excess, ends, recovered, games = [], [], [], 0, 0
-        for number in range(3 if quick else 10):
-            draw = generator(seed, 20, number)
-            game, tables = feasible_game("path", 4, 0.2, 0.6, 1, 0.0, draw)
-            settings = Settings(clip=0.1, rate=5.0)
-            before = solve(game, 1, tables).costs
-            lowest, _ = lowest_costs(game, tables, settings)
-            game = game.with_limits(np.maximum(lowest, 0.5 * (before + lowest)))
-            run = play(game, tables, name, orders_of(4, rounds, draw), settings)
-            over = np.maximum(0.0, run.costs - game.limits)
-            kept = np.flatnonzero(over.max(axis=1) <= 1e-10)
-            games += 1
-            recovered += int(len(kept) > 0)
-            needed.append(float(kept[0]) if len(kept) else float("nan"))
-            excess.append(float(over.sum()))
-            ends.append((float(over[0].max()), float(over[-20:].max(axis=1).mean())))
-        first = [f"{value:.0f}" for value in needed if np.isfinite(value)]
-        yield Claim(
-            "T20", "From an infeasible start all limits are kept at some round.", name,
-            f"path-4, w = 0.2, k = 1, gamma = 0.6, limits half way to the lowest costs, {rounds} rounds, {games} games",
-            f"feasible in {recovered} of {games} games, first at rounds {', '.join(first) or 'none'}; total excess "
-            f"{np.mean(excess):.2f} on the mean; largest excess {np.mean([a for a, _ in ends]):.3f} at the start, "
-            f"{np.mean([b for _, b in ends]):.3f} in the last 20 rounds", "every game", verdict_of(recovered == games),
-        )  # fmt: skip
-
-
-def ledger(quick: bool, seed: int) -> Iterator[Claim]:
-    """T21: rounds that the ledger of clique shares called safe, and the cost that followed; wide and narrow radius."""
-    rounds = 12 if quick else 60
-    cases: tuple[tuple[str, float, float | None, float], ...] = (
-        ("repaired", 0.5, 0.6, 0.8), ("repaired", 0.05, None, 0.6), ("scal-mappo-l-exact", 0.5, 0.6, 0.8),
-        ("scal-mappo-l-exact", 0.05, None, 0.6), ("guaranteed", 0.05, None, 0.6),
-    )  # fmt: skip
-    for name, wide, coupling, gamma in cases:
-        settings = Settings(clip=0.4, kl_max=wide, tv_cap=0.05)
-        runs = _runs(name, quick, seed, 0.05, settings, rounds, coupling, gamma)
-        over = np.concatenate([run.violations(limits) for run, limits in runs])
-        rows = sum(int((run.costs[:-1] <= limits + 1e-10).all(axis=1).sum()) for run, limits in runs)
-        bound = "TV <= 0.05" if name == "guaranteed" else f"clip 0.4, KL <= {wide}"
-        yield Claim(
-            "T21", "No J^h passes its limit in a round whose local ledger of clique shares was kept.", name,
-            f"path-4, ring-5, grid-6, k = 1, w = {coupling or '0.1 to 0.2'}, gamma = {gamma}, "
-            f"slack 0.05 / (1 - gamma), {bound}, {rows} safe rounds",
-            f"{len(over)} limits broken, by at most {over.max(initial=0.0):.1e}; {_moved(runs)}", "0 broken",
-            verdict_of(len(over) == 0),
         )  # fmt: skip

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from scalmarl.agents.tabular.updates import Settings, play
 from scalmarl.launch.claims.claim import Claim
 from scalmarl.launch.claims.exact import exact_claims
+from scalmarl.launch.claims.exact_constraints import constraint, who_broke, words_of_who_broke
 from scalmarl.launch.claims.exact_counterexamples import counterexample_claims
 from scalmarl.launch.claims.exact_decay import advantage_decay, surrogate_gap
 from scalmarl.launch.claims.exact_limits import agent_limits
-from scalmarl.launch.claims.exact_rounds import constraint
-from scalmarl.launch.claims.exact_settings import slope
+from scalmarl.launch.claims.exact_settings import feasible_game, generator, orders_of, slope
 
 
 def by_id(claims: list[Claim]) -> dict[tuple[str, str], Claim]:
@@ -59,6 +61,21 @@ def test_a_limit_that_only_neighbours_can_keep_is_broken_by_own_costs_alone() ->
     assert claim.verdict == "fails"
     assert claim.figures["broken"][0] == 0.0
     assert claim.figures["broken"][-1] > 0.0
+
+
+def test_where_an_agent_cannot_move_its_own_cost_its_neighbours_broke_the_limit() -> None:
+    draw = generator(0, 5, 0)
+    game, tables = feasible_game("path", 4, 0.8, 0.6, 1, 0.03, draw, "driven")
+    orders = orders_of(4, 30, draw)
+    run = play(game, tables, "printed", orders, Settings(clip=0.05, rate=2.0), first=1.0)
+    assert run.broken(game.limits)
+    own, near, far = who_broke(game, 1, run)
+    rises = [run.costs[round + 1, h] - run.costs[round, h] for round, h in run.broken(game.limits)]
+    assert own == 0.0
+    assert own + near + far == pytest.approx(sum(rises), rel=1e-9)
+    assert near > 0.9 * sum(rises)
+    assert "own move 0.0%" in words_of_who_broke(np.array([own, near, far]))
+    assert words_of_who_broke(np.zeros(3)) == ""
 
 
 def test_the_battery_is_lazy_and_starts_with_t1() -> None:

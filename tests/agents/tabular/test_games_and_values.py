@@ -7,6 +7,7 @@ import pytest
 
 from scalmarl.agents.tabular.games import Game, Tables, cost_counterexample, random_game, random_tables
 from scalmarl.agents.tabular.values import (
+    contributions,
     joint_policy,
     largest_divergence,
     solve,
@@ -100,6 +101,24 @@ def test_distances_between_tables() -> None:
     assert total_variation(old, new) == pytest.approx(0.3)
     rows = (0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4), 0.1 * np.log(0.25) + 0.9 * np.log(1.5))
     assert largest_divergence(old, new) == pytest.approx(max(rows))
+
+
+@pytest.mark.parametrize("kind", ["random", "joint"])
+def test_contributions_add_up_to_what_every_function_changed_by(kind: str) -> None:
+    game, tables = small(kind=kind)
+    start = solve(game, 1, tables)
+    end = solve(game, 1, random_tables(game, 1, np.random.default_rng(8), spread=1.0))
+    for order in ((0, 1, 2), (2, 0, 1)):
+        assert contributions(start, end, order).sum(axis=1) == pytest.approx(end.J - start.J, abs=1e-12)
+
+
+def test_who_alone_moved_contributed_everything() -> None:
+    game, tables = small()
+    start = solve(game, 1, tables)
+    end = solve(game, 1, (tables[0], random_tables(game, 1, np.random.default_rng(8), spread=1.0)[1], tables[2]))
+    parts = contributions(start, end, (2, 1, 0))
+    assert not parts[:, [0, 2]].any()
+    assert parts[:, 1] == pytest.approx(end.J - start.J, abs=1e-12)
 
 
 def test_spread_outside_sees_far_states_and_actions() -> None:
