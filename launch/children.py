@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Protocol
 
+import psutil
+
 from scalmarl.launch.entry import ONE_THREAD
 from scalmarl.launch.errors import MachineNotFit
 from scalmarl.launch.sim_tools import command_of, environment_of_world
@@ -41,7 +43,8 @@ class _Handle(Protocol):
 
 
 class Child:
-    """One started process: pid, pidfd, and the launcher's end of its control channel."""
+    """One started process: pid, pidfd, and the launcher's end of its control channel. Raises ``ProcessLookupError`` if
+    it is gone already."""
 
     def __init__(self, pid: int, channel: ControlChannel, handle: _Handle) -> None:
         self.pid = pid
@@ -57,6 +60,12 @@ class Child:
         """Send a signal, unless the process has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
+
+    def is_stopped(self) -> bool:
+        """Whether somebody holds it up from outside: SIGSTOP, or a debugger."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+        return False
 
     def kill(self) -> None:
         """SIGKILL, which also ends a stopped process."""
@@ -128,20 +137,22 @@ class Nursery:
         # Started now, so that its imports (torch: most of a launch's time) run beside everything else.
         multiprocessing.forkserver.ensure_running()
 
-    def _fork(self, end: socket.socket) -> ForkServerProcess:
+    def _fork(self, ours: socket.socket, theirs: socket.socket) -> Child:
         # Imported here, so that the fork server is at work before this process has read what an agent needs.
         from scalmarl.agents import process as agent_process
 
         for _ in range(FORK_TRIES):
-            forked = self._context.Process(target=agent_process.main, args=(end,), daemon=True)
+            forked = self._context.Process(target=agent_process.main, args=(theirs,), daemon=True)
             try:
                 forked.start()
-                return forked
-            except (EOFError, ConnectionError):
-                # The fork server died under our hands; multiprocessing starts another one at the next try.
+                assert forked.pid is not None
+                return Child(forked.pid, ControlChannel(ours), _Forked(forked))
+            except (EOFError, ConnectionError, ProcessLookupError):
+                # The fork server died under our hands, and multiprocessing starts another one at the next try; or the
+                # agent did before it could be watched, and knew nothing yet.
                 time.sleep(0.1)
         raise MachineNotFit(
-            f"the fork server died {FORK_TRIES} times while it started an agent",
+            f"the fork server, or the agent, died {FORK_TRIES} times while an agent was started",
             "something kills it, often a lack of memory: see scalmarl doctor and the kernel's log, then resume the run",
         )
 
@@ -150,9 +161,7 @@ class Nursery:
         ours, theirs = ControlChannel.pair()
         try:
             if role_of(process) is Role.AGENT:
-                forked = self._fork(theirs)
-                assert forked.pid is not None
-                return Child(forked.pid, ControlChannel(ours), _Forked(forked))
+                return self._fork(ours, theirs)
             steps_world = role_of(process) is Role.SIM
             command = command_of(_MODULES[role_of(process)], self.world_python if steps_world else None)
             popen = subprocess.Popen(
@@ -162,5 +171,8 @@ class Nursery:
                 env=environment_of_world() if steps_world else None,
             )
             return Child(popen.pid, ControlChannel(ours), _Executed(popen))
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()

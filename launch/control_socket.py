@@ -63,7 +63,8 @@ class ControlServer:
             return self._answer(json.loads(request))
         except UsageProblem as problem:
             return {"error": problem.what, "hint": problem.hint}
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:
+            # Whatever somebody says here, the run goes on.
             return {"error": f"bad request: {error!r}", "hint": "use the scalmarl command of this version"}
 
     def close(self) -> None:

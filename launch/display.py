@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from typing import Any
@@ -36,6 +37,9 @@ class Display:
     def finish(self, snapshot: dict[str, Any], state: str, reason: str) -> None:
         """The run ended."""
 
+    def close(self) -> None:
+        """Give the terminal back, however the run ended."""
+
 
 class Foreground(Display):
     """Progress for somebody who watches: ``Live`` on a terminal, a line every few seconds otherwise."""
@@ -47,12 +51,10 @@ class Foreground(Display):
         self._notes: deque[str] = deque(maxlen=5)
         self._snapshot: dict[str, Any] = {}
         self._began = time.monotonic()
-        self._first_commit = 0.0
         self._shown = self._printed = 0.0
         self._live: Live | None = None
         if self._err.console.is_terminal:
             self._live = Live(console=self._err.console, auto_refresh=False, transient=True)
-            self._live.start()
 
     def show(self, snapshot: dict[str, Any]) -> None:
         """Redraw, a few times a second."""
@@ -61,6 +63,7 @@ class Foreground(Display):
         if self._live is not None and now - self._shown >= REFRESH_S:
             self._shown = now
             try:
+                self._live.start()
                 self._live.update(self._picture(), refresh=True)
             except (OSError, SystemExit):
                 self._live = None
@@ -69,7 +72,6 @@ class Foreground(Display):
     def committed(self, line: dict[str, Any]) -> None:
         """Remember the round; without a terminal, print a line now and then."""
         self._lines.append(line)
-        self._first_commit = self._first_commit or time.monotonic()
         now = time.monotonic()
         last = line["round"] + 1 == self._plan.rounds
         if self._live is None and (now - self._printed >= PLAIN_EVERY_S or last):
@@ -84,10 +86,6 @@ class Foreground(Display):
 
     def finish(self, snapshot: dict[str, Any], state: str, reason: str) -> None:
         """The summary, and the commands to try next."""
-        if self._live is not None:
-            self._live.stop()
-            for text in self._notes:
-                self._err.print(text)
         if self._run.metrics.exists() and snapshot["round"] > 0:
             self._out.print(anchors(self._run, self._plan))
             self._out.print(agents_table(self._run, self._plan))
@@ -101,6 +99,15 @@ class Foreground(Display):
         )  # fmt: skip
         for command in self._next_commands(state):
             self._out.print(f"  {command}", soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the table away, bring the cursor back, and leave the notes."""
+        if self._live is not None:
+            with contextlib.suppress(OSError):
+                self._live.stop()
+            self._live = None
+            for text in self._notes:
+                self._err.print(text, soft_wrap=True)
 
     def _next_commands(self, state: str) -> list[str]:
         where = ("--run", self._run.path)

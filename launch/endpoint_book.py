@@ -7,6 +7,8 @@ neither an endpoint nor a key to speak with.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,11 +20,14 @@ from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.sockets import KeyPair, new_keys
 
 _PREFIX = "scalmarl-"
+_OWNER = "run"
 
 
-def private_directory() -> Path:
-    """A fresh directory for one launch's sockets, which nobody else can enter."""
-    return Path(tempfile.mkdtemp(prefix=_PREFIX))
+def private_directory(run_directory: Path) -> Path:
+    """A fresh directory for the sockets of one launch of a run, which nobody else can enter."""
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    (directory / _OWNER).write_bytes(os.fsencode(run_directory.resolve()))
+    return directory
 
 
 def socket_path_bytes(agents: int, transport: str = "ipc") -> int:
@@ -31,25 +36,27 @@ def socket_path_bytes(agents: int, transport: str = "ipc") -> int:
     names = [f"{_PREFIX}12345678/control", "pymp-12345678/listener-12345678"]
     if transport == "ipc":
         names.append(f"{_PREFIX}12345678/{agents}.99999")
-    return max(len(f"{tempfile.gettempdir()}/{name}") for name in names)
+    return max(len(os.fsencode(f"{tempfile.gettempdir()}/{name}")) for name in names)
 
 
-def remove_private_directory(control: str) -> None:
-    """Remove the directory of a launch that was killed, named by its control socket."""
+def remove_private_directory(control: str, run_directory: Path) -> None:
+    """Remove the directory of a launch of this run that was killed, named by its control socket; never another one's,
+    whatever a copied ``run.json`` says."""
     directory = Path(control).parent
-    if control and directory.name.startswith(_PREFIX):
-        shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        is_ours = (directory / _OWNER).read_bytes() == os.fsencode(run_directory.resolve())
+        if is_ours and directory.name.startswith(_PREFIX):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 class EndpointBook:
-    """Versioned; a process that moved is only a new version."""
+    """Who listens where; told anew when a process has moved."""
 
     def __init__(self, plan: Plan, transport: str, places: dict[int, Place], private: Path) -> None:
         self._plan, self._transport, self._places, self._private = plan, transport, places, private
         # Made before any ZeroMQ context exists.
         self._keys: dict[int, KeyPair] = {process: new_keys() for process in plan.processes()}
         self._endpoints: dict[int, str] = {}
-        self._version = 0
 
     def charge(self, process: int, incarnation: int, rejoin: bool, run_directory: Path) -> Charge:
         """What one life of a process is told."""
@@ -71,11 +78,10 @@ class EndpointBook:
         First those who will speak to the newcomer hear of it, then the newcomer gets what is known of its peers: when
         it says HELLO, every answer finds its way.
         """
-        self._version += 1
         self._endpoints[process] = endpoint
         peers = [peer for peer in self._plan.peers(process) if peer in self._endpoints]
         known = {peer: self._endpoints[peer] for peer in peers}
         return [*((peer, self._page({process: endpoint})) for peer in peers), (process, self._page(known))]
 
     def _page(self, endpoints: dict[int, str]) -> dict[str, Any]:
-        return {"type": "book", "version": self._version, "endpoints": endpoints}
+        return {"type": "book", "endpoints": endpoints}

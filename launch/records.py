@@ -109,8 +109,6 @@ class RoundRecords:
 
     def __init__(self, run: RunDirectory, plan: Plan) -> None:
         self._run, self._plan = run, plan
-        for path in (run.metrics, run.traffic):
-            _cut_torn_line(path)
         self._next = {path: next_round(path) for path in (run.metrics, run.traffic)}
         self.recorded = min(self._next.values())
         for round, row in _rows(run, plan):
@@ -249,7 +247,8 @@ def _rows(run: RunDirectory, plan: Plan) -> Iterator[tuple[int, Path]]:
             yield int(path.stem) - 1, path
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
+    """Take off a last line that was not written to its end, so that the next one begins a line of its own."""
     if path.exists():
         data = path.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]

@@ -52,7 +52,7 @@ def answer(launcher: Launcher, request: dict[str, Any]) -> dict[str, Any]:
 def _named(launcher: Launcher, name: str) -> Watched:
     try:
         return launcher.watched[process_id(name)]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, AttributeError):
         raise UsageProblem(
             f"no process {name!r} in this run",
             f"it has agents 0 to {len(launcher.watched) - 3}, sim and coordinator; see: scalmarl ps",

@@ -1,7 +1,8 @@
 """When to start a dead process again, and when to stop the run instead. Pure.
 
-A death by an outside signal never counts. A crash of a process's own does: three at the same round, step and phase are
-a poisoned input, ten without a commit are hopeless; both stop the run with a diagnosis.
+A death by an outside signal never counts. A crash of a process's own does, and so does one that hung by itself: three
+at the same round, step and phase are a poisoned input, ten without a commit are hopeless; both stop the run with a
+diagnosis.
 """
 
 from __future__ import annotations
@@ -38,8 +39,11 @@ class Death:
 
     @property
     def signal(self) -> str | None:
-        """The name of the signal that ended the process, if one did."""
-        return signal.Signals(-self.code).name if self.code is not None and self.code < 0 else None
+        """The name of the signal that ended the process, if one did; a real-time signal has a number alone."""
+        if self.code is None or self.code >= 0:
+            return None
+        named = {number.value: number.name for number in signal.Signals}
+        return named.get(-self.code, f"signal {-self.code}")
 
     def cause(self) -> str:
         """In words."""

@@ -16,7 +16,7 @@ from scalmarl.launch.endpoint_book import remove_private_directory
 from scalmarl.launch.errors import TrainingFailed, UsageProblem
 from scalmarl.launch.places import check_places, places_of
 from scalmarl.launch.planning import check_sockets, check_widths
-from scalmarl.launch.records import forget_after, note_event, read_lines
+from scalmarl.launch.records import cut_torn_line, forget_after, note_event, read_lines
 from scalmarl.launch.run_directory import RunDirectory, read_plan
 from scalmarl.launch.versions import changed_versions
 from scalmarl.launch.voice import shell_words
@@ -47,6 +47,8 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
         _check_versions(run, state)
         if from_round is not None:
             _check_archive(run, plan, from_round)
+        for path in (run.metrics, run.traffic, run.events):
+            cut_torn_line(path)
         plan = _with_rounds(run, plan, rounds, committed if from_round is None else from_round)
         if from_round is None:
             _check_files(run, plan, committed)
@@ -55,7 +57,7 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
             go_back(run, plan, from_round)
         _remove_leftovers(run, plan)
         write_durably(run.plan, json.dumps(plan.to_data()).encode())
-        remove_private_directory(state["control"])
+        remove_private_directory(state["control"], run.path)
         again = {"state": "running", "reason": "", "rounds": plan.rounds, "processes": [], "control": ""}
         run.write_state({**state, **again})
     except BaseException:

@@ -60,7 +60,7 @@ class Supervisor:
         self._policy = RestartPolicy()
         self._records = RoundRecords(run, plan)
         self._selector = selectors.DefaultSelector()
-        self._private = private_directory()
+        self._private = private_directory(run.path)
         told = (self._hear, self._died)
         self._crew = Crew(run, plan, settings, nursery, self._selector, self._private, told)
         self.watched = self._crew.watched
@@ -91,6 +91,7 @@ class Supervisor:
             self._crew.end_all()
             server.close()
             self._stop_requests.close()
+            self.display.close()
             shutil.rmtree(self._private, ignore_errors=True)
         state, code, reason = self._exit
         note_event(self.run_directory, state, reason=reason, rounds=self._committed + 1)
@@ -291,6 +292,9 @@ class Supervisor:
         if silent > limit:
             note_event(self.run_directory, "stall kill", watched.name, seconds=round(silent, 1))
             watched.beat_at = now
+            if not watched.child.is_stopped():
+                # Nobody holds it up: it hangs by itself, and may do so again.
+                watched.error = f"hung: it said nothing for {silent:.0f} s"
             watched.child.kill()
 
     def bring_back(self, watched: Watched) -> None:

@@ -6,6 +6,7 @@ Keys, endpoints and stop requests come down it, beats and failures go up it; nev
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from typing import Any
 
@@ -56,6 +57,10 @@ class ControlChannel:
             raise Closed
         message: dict[str, Any] = msgpack.unpackb(data, strict_map_key=False)
         return message
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until there is something to receive, at most so long."""
+        select.select([self._socket], [], [], seconds)
 
     def close(self) -> None:
         """Close this end."""

@@ -151,7 +151,8 @@ class Shell:
             self._take_orders()
             self._beat(time.monotonic(), "waiting for peers")
             if not peers <= self._ready:
-                self._mailbox.wait(LONGEST_WAIT_S)
+                # Not for the inbox: what is in there is read once the body runs, and would end every wait at once.
+                self._channel.wait(LONGEST_WAIT_S)
         self.runtime.start(time.monotonic(), rejoin=self._charge.rejoin)
         self._wall_time.begin()
         while not self._stopped:

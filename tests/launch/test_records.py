@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scalmarl.launch.event_file import can_write
-from scalmarl.launch.records import AGENT_FIGURES, RoundRecords, forget_after, note_event, read_lines
+from scalmarl.launch.records import AGENT_FIGURES, RoundRecords, cut_torn_line, forget_after, note_event, read_lines
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.keys import COORDINATOR, SIM
 from scalmarl.protocol.round_files import process_directory, row_path
@@ -88,6 +88,7 @@ def test_a_torn_line_and_a_line_without_its_partner_are_written_again(run: RunDi
     run.metrics.write_bytes(whole[: first + 20])
     write_rows(run, 1)
     assert read_lines(run.metrics) == read_lines(run.metrics)[:1]
+    cut_torn_line(run.metrics)
     again = RoundRecords(run, PLAN)
     assert again.recorded == 1
     again.catch_up(1)
@@ -110,6 +111,15 @@ def test_events_are_appended_with_their_time(run: RunDirectory) -> None:
     lines = read_lines(run.events)
     assert [(line["event"], line["process"]) for line in lines] == [("launch", None), ("death", "agent/1")]
     assert lines[1]["time"] >= lines[0]["time"] > 1e9
+
+
+def test_an_event_after_a_torn_one_begins_a_line_of_its_own(run: RunDirectory) -> None:
+    note_event(run, "launch")
+    whole = run.events.read_bytes()
+    run.events.write_bytes(whole + whole[:-20])
+    cut_torn_line(run.events)
+    note_event(run, "ready")
+    assert [line["event"] for line in read_lines(run.events)] == ["launch", "ready"]
 
 
 def test_an_event_file_that_cannot_be_written_is_told_once_and_costs_nothing_else(run: RunDirectory) -> None:

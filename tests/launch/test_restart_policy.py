@@ -18,6 +18,7 @@ HERE = (4, 17, "policy")
         (-signal.SIGTERM, "", False, "SIGTERM"),
         (-signal.SIGSEGV, "", True, "SIGSEGV"),
         (-signal.SIGABRT, "", True, "SIGABRT"),
+        (-(signal.SIGRTMIN + 6), "", False, f"signal {signal.SIGRTMIN + 6}"),
         (1, "", True, "exit code 1"),
         (0, "", False, "exit code 0"),
         (None, "", False, "killed"),

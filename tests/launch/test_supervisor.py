@@ -31,6 +31,10 @@ class Child:
         ours, theirs = ControlChannel.pair()
         self.channel, self.its_end = ControlChannel(ours), ControlChannel(theirs)
         self.signals: list[int] = []
+        self.stopped = False
+
+    def is_stopped(self) -> bool:
+        return self.stopped
 
     def signal(self, number: int) -> None:
         self.signals.append(number)
@@ -66,6 +70,14 @@ def test_a_process_that_has_said_nothing_for_too_long_is_killed(supervisor: Supe
     supervisor._watch_for_stall(watched, time.monotonic())
     assert child.signals == [signal.SIGKILL]
     assert watched.suspected
+    assert watched.error == "hung: it said nothing for 20 s", "nobody held it up, so it counts as a crash"
+
+
+def test_a_process_that_somebody_stopped_did_not_hang_by_itself(supervisor: Supervisor, child: Child) -> None:
+    watched, child.stopped = beating(child), True
+    supervisor._watch_for_stall(watched, time.monotonic())
+    assert child.signals == [signal.SIGKILL]
+    assert watched.error == ""
 
 
 def test_a_launcher_that_was_held_up_itself_hears_out_everybody_first(supervisor: Supervisor, child: Child) -> None:
