@@ -21,6 +21,7 @@ from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.round_files import (
     archive_file,
     frame_round_file,
+    kept_rounds,
     process_directory,
     read_round_file,
     round_path,
@@ -53,7 +54,7 @@ def regroup(run: RunDirectory, plan: Plan, absent: Collection[int]) -> Plan:
 
 def last_file(directory: Path) -> int | None:
     """The round of the newest kept file: for an absent agent, that in which it left."""
-    return max((int(path.stem) for path in directory.glob("*.round")), default=None)
+    return max(kept_rounds(directory), default=None)
 
 
 def took_part(run: RunDirectory) -> list[Digests]:
@@ -86,7 +87,7 @@ def _keep_one_file(directory: Path, committed: int) -> None:
     """The newest file that holds: nobody may find what was computed of the next round, or begin a round that is
     committed a second time, under another plan."""
     remove_leftovers(directory)
-    rounds = sorted(int(path.stem) for path in directory.glob("*.round"))
+    rounds = kept_rounds(directory)
     for round in (round for round in rounds if round > committed):
         row_path(directory, round - 1).unlink(missing_ok=True)
         round_path(directory, round).unlink()

@@ -14,7 +14,7 @@ from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.keys import process_name
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import process_directory, read_round_file
+from scalmarl.protocol.round_files import process_directory, read_round_file, round_paths
 
 TRIES, AGAIN_AFTER_S = 20, 0.05
 
@@ -71,11 +71,9 @@ def _content(run: RunDirectory, plan: Plan, rounds: list[Digests], agent: int, r
 def _check_there(run: RunDirectory, plan: Plan, rounds: list[Digests], round: int) -> None:
     if 0 <= round <= len(rounds) and all(file_of(run, rounds, agent, round) for agent in range(plan.agents)):
         return
-    directory = process_directory(run.path, 0)
-    kept = {int(path.stem) for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round"))}
     there = [
         str(number)
-        for number in sorted(kept)
+        for number in round_paths(process_directory(run.path, 0))
         if number <= len(rounds) and all(file_of(run, rounds, agent, number) for agent in range(plan.agents))
     ]
     raise UsageProblem(

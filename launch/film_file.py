@@ -75,7 +75,7 @@ class _Mp4:
     def __init__(self, path: Path, fps: int, shape: tuple[int, ...]) -> None:
         import av
 
-        self._av, self._shape = av, shape
+        self._av = av
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
         self._stream: Any = self._container.add_stream("libx264", rate=fps, options={"crf": "20"})
         # What every browser plays; it has one colour per two by two pixels, so both sides must be even.

@@ -44,7 +44,7 @@ class Tool:
     def __init__(self, module: str, python: str | None, graphics: str) -> None:
         ours, theirs = socket.socketpair()
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the tool
-        self._name, self._python = module, python
+        self._name = module
         with theirs:
             try:
                 self._process = subprocess.Popen(

@@ -25,7 +25,14 @@ from scalmarl.protocol.files import remove_leftovers, write_durably
 from scalmarl.protocol.keys import COORDINATOR, SIM, process_name
 from scalmarl.protocol.lifeline import hold_stop_signals, release_stop_signals
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.round_files import process_directory, read_round_file, round_path, sync_round_files
+from scalmarl.protocol.round_files import (
+    kept_rounds,
+    process_directory,
+    read_round_file,
+    round_path,
+    round_paths,
+    sync_round_files,
+)
 
 
 def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> int:
@@ -77,11 +84,11 @@ def check_log(run: RunDirectory, plan: Plan, committed: int) -> None:
     """The commit log must not be behind the round files: what it does not know of would be redone without its inputs.
     Raises ``TrainingFailed``."""
     for process in plan.processes():
-        kept = [int(path.stem) for path in process_directory(run.path, process).glob("*.round")]
-        if process != COORDINATOR and kept and min(kept) > committed:
+        kept = kept_rounds(process_directory(run.path, process))
+        if process != COORDINATOR and kept and kept[0] > committed:
             raise TrainingFailed(
                 f"{log_path(run.path)} knows of {committed} rounds, but {process_name(process)} has left round "
-                f"{min(kept) - 1} behind",
+                f"{kept[0] - 1} behind",
                 "put back a copy of the commit log, or start a new run",
             )
 
@@ -118,7 +125,7 @@ def _check_files(run: RunDirectory, plan: Plan, committed: int) -> None:
     """Every process must have a sound file to start from: that of the first round that is not committed."""
     for process in plan.processes():
         directory = process_directory(run.path, process)
-        if process == COORDINATOR or (committed == 0 and not any(directory.glob("*.round"))):
+        if process == COORDINATOR or (committed == 0 and not kept_rounds(directory)):
             continue
         path = round_path(directory, committed)
         try:
@@ -134,10 +141,9 @@ def _check_files(run: RunDirectory, plan: Plan, committed: int) -> None:
 def archived_rounds(run: RunDirectory, plan: Plan) -> list[int]:
     """The rounds of the sim server's archive at whose start everybody's state is still there, ascending."""
     rounds = took_part(run)
-    archive = process_directory(run.path, SIM) / "archive"
     return [
         round
-        for round in sorted(int(path.stem) for path in archive.glob("*.round"))
+        for round in kept_rounds(process_directory(run.path, SIM) / "archive")
         if round <= len(rounds)
         and all(file_of(run, rounds, process, round) is not None for process in (*range(plan.agents), SIM))
     ]
@@ -175,9 +181,10 @@ def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
         directory = process_directory(run.path, process)
         at, content = contents[process]
         write_durably(round_path(directory, at), content)
-        for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round")):
-            if int(path.stem) > at or (path.parent == directory and int(path.stem) != at):
-                path.unlink()
+        for place in (directory, directory / "archive"):
+            for other in kept_rounds(place):
+                if other > at or (place == directory and other != at):
+                    round_path(place, other).unlink()
         sync_round_files(directory)
     forget_progress(run, plan)
     forget_after(run, plan, round)
@@ -189,7 +196,6 @@ def go_back(run: RunDirectory, plan: Plan, round: int) -> None:
 def file_of(run: RunDirectory, rounds: Sequence[Collection[int]], process: int, round: int) -> tuple[int, Path] | None:
     """What a process had at the start of a round, if it is still there: its file of that round, or, if it was absent
     before, the one with which it had left or a copy of it."""
-    directory = process_directory(run.path, process)
-    files = {int(path.stem): path for path in (*directory.glob("*.round"), *(directory / "archive").glob("*.round"))}
+    files = round_paths(process_directory(run.path, process))
     at = max((n for n in files if left_with(rounds, process, round) <= n <= round), default=None)
     return None if at is None else (at, files[at])

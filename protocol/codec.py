@@ -14,7 +14,7 @@ import numpy as np
 
 from scalmarl.protocol.errors import BadFrame
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key
-from scalmarl.protocol.kinds import Rules, form, sent_by
+from scalmarl.protocol.kinds import Rules, payload_bytes, sent_by
 from scalmarl.protocol.messages import Message, MessageType
 from scalmarl.protocol.plan import Plan
 
@@ -114,11 +114,7 @@ def null_wire_bytes(frame_bytes: int) -> int:
 
 def frame_bytes(plan: Plan, key: Key) -> int:
     """The length of the frame that carries a value."""
-    dtype, shape = form(plan, key)
-    size = dtype.itemsize
-    for dimension in shape:
-        size *= dimension
-    return HEADER_BYTES + size
+    return HEADER_BYTES + payload_bytes(plan, key)
 
 
 def largest_frame(plan: Plan) -> int:

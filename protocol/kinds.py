@@ -160,6 +160,12 @@ def form(plan: Plan, key: Key) -> tuple[np.dtype[np.generic], Shape]:
     return np.dtype(spec.dtype), spec.shape(plan, key.subject)
 
 
+def payload_bytes(plan: Plan, key: Key) -> int:
+    """The size that a value must have."""
+    dtype, shape = form(plan, key)
+    return dtype.itemsize * math.prod(shape)
+
+
 @dataclass(frozen=True)
 class Rule:
     """What the plan says of all values of one (producer, kind, subject)."""
@@ -198,7 +204,7 @@ class Rules:
             return None
         key = Key(producer, Kind(kind), subject, 0, 0)
         dtype, shape = form(plan, key)
-        size = dtype.itemsize * math.prod(shape)
+        size = payload_bytes(plan, key)
         return Rule(key.kind, dtype, shape, size, steps_of(plan, key.kind), receivers(plan, key))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes
 from scalmarl.protocol.keys import Key, Kind
-from scalmarl.protocol.kinds import TABLE, form, receivers, sent_by, steps_of, subjects_of
+from scalmarl.protocol.kinds import TABLE, payload_bytes, receivers, sent_by, steps_of, subjects_of
 from scalmarl.protocol.plan import Plan
 
 CONTROL = 0
@@ -81,12 +81,8 @@ def predicted(plan: Plan, process: int) -> Table:
     for kind in sent_by(plan, process):
         for subject in subjects_of(plan, process, kind):
             key = Key(process, kind, subject, 0, 0)
-            dtype, shape = form(plan, key)
-            payload = dtype.itemsize
-            for size in shape:
-                payload *= size
             for to in receivers(plan, key):
-                table.setdefault((to, int(kind)), Count()).add(payload, steps_of(plan, kind))
+                table.setdefault((to, int(kind)), Count()).add(payload_bytes(plan, key), steps_of(plan, kind))
     return table
 
 

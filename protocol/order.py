@@ -12,7 +12,6 @@ from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.streams import Purpose, stream
 
 ORDERS = ("colour", "permutation", "fixed")
-SCHEDULES = ("wavefront", "serial")
 
 
 def turn_order(plan: Plan, round: int) -> tuple[int, ...]:

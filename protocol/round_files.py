@@ -52,6 +52,18 @@ def row_path(directory: Path, round: int) -> Path:
     return directory / f"{round + 1:06d}.json"
 
 
+def kept_rounds(directory: Path) -> list[int]:
+    """The rounds whose files lie in this directory, ascending. What else lies there is nobody's."""
+    return sorted(int(path.stem) for path in directory.glob("*.round") if path.stem.isdecimal())
+
+
+def round_paths(directory: Path) -> dict[int, Path]:
+    """Round -> the file of it that a process keeps, ascending; in the archive where it is not in its place."""
+    places = (directory / "archive", directory)
+    paths = {round: round_path(place, round) for place in places for round in kept_rounds(place)}
+    return dict(sorted(paths.items()))
+
+
 class RoundFiles:
     """The store (``protocol.runtime.Store``) of an agent or of the sim server."""
 
@@ -63,7 +75,7 @@ class RoundFiles:
 
     def rounds(self) -> list[int]:
         """The kept rounds, ascending."""
-        return sorted(int(path.stem) for path in self.directory.glob("*.round"))
+        return kept_rounds(self.directory)
 
     def read(self, round: int) -> bytes:
         """The content of a kept file. A damaged one stays in its place, so that no life starts from a newer file that

@@ -24,7 +24,7 @@ from scalmarl.launch.voice import shell_words
 from scalmarl.protocol.keys import SIM, Kind
 from scalmarl.protocol.ledger import COLUMNS
 from scalmarl.protocol.order import waves
-from scalmarl.protocol.round_files import process_directory
+from scalmarl.protocol.round_files import process_directory, round_paths
 
 FIGURES = (
     "round", "env_steps", "return_team", "return_rate", "cost_team", "cost_rate_team", "distance_rate", "episodes",
@@ -148,9 +148,7 @@ class PageData:
 
 def kept_states(run: RunDirectory) -> list[int]:
     """The rounds at whose start the state of the world is kept, ascending."""
-    directory = process_directory(run.path, SIM)
-    paths = [*directory.glob("*.round"), *(directory / "archive").glob("*.round")]
-    return sorted({int(path.stem) for path in paths})
+    return list(round_paths(process_directory(run.path, SIM)))
 
 
 def _short(value: Any) -> Any:

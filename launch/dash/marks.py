@@ -22,7 +22,6 @@ class _Segment:
 
     began: float
     first: int
-    last: int
     ends: list[float]
 
     def place(self, time: float) -> float:
@@ -44,7 +43,7 @@ def _segments(events: Sequence[Event], wall_s: Mapping[int, float | None]) -> li
         # A later launcher that went back did these rounds anew: the figures of the first time are gone.
         last = min([max(wall_s, default=-1) + 1, *later])
         walls = [wall_s.get(round) or 0.0 for round in range(first, last)]
-        segments.append(_Segment(time, first, last, list(accumulate(walls, initial=time))[1:]))
+        segments.append(_Segment(time, first, list(accumulate(walls, initial=time))[1:]))
     return segments
 
 

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from scalmarl.agents.settings import LearnerSettings
-from scalmarl.protocol.codec import HEADER_BYTES, curve_wire_bytes
+from scalmarl.protocol.codec import curve_wire_bytes, frame_bytes
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind, Role
-from scalmarl.protocol.kinds import TABLE, form, is_exchanged, steps_of, turn_surrogates
+from scalmarl.protocol.kinds import TABLE, is_exchanged, steps_of, turn_surrogates
 from scalmarl.protocol.plan import Plan
 
 
@@ -144,8 +144,7 @@ class WireSizes:
         at = (kind, shape_of)
         if at not in self._known:
             producer = {Role.AGENT: subject, Role.SIM: SIM, Role.COORDINATOR: COORDINATOR}[TABLE[kind].producer[0]]
-            dtype, shape = form(plan, Key(producer, kind, subject, 0, 0))
-            self._known[at] = curve_wire_bytes(HEADER_BYTES + dtype.itemsize * math.prod(shape))
+            self._known[at] = curve_wire_bytes(frame_bytes(plan, Key(producer, kind, subject, 0, 0)))
         return self._known[at]
 
 

@@ -19,9 +19,11 @@ from scalmarl.protocol.round_files import (
     MAGIC,
     RoundFiles,
     encode_row,
+    kept_rounds,
     process_directory,
     read_round_file,
     round_path,
+    round_paths,
     row_path,
 )
 from scalmarl.protocol.standins import toy_plan
@@ -199,3 +201,21 @@ def test_archiving_a_round_again_replaces_it(files: RoundFiles) -> None:
         files.write(3, b"content", {})
         files.delete(3)
     assert [path.name for path in (files.directory / "archive").iterdir()] == ["000003.round"]
+
+
+def test_files_of_other_names_are_nobodys_and_the_kept_one_comes_before_the_archived(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    for name in (
+        "000012.round",
+        "000003.round",
+        "backup.round",
+        ".round",
+        "archive/000012.round",
+        "archive/000001.round",
+    ):
+        (tmp_path / name).touch()
+    assert kept_rounds(tmp_path) == [3, 12]
+    assert kept_rounds(tmp_path / "missing") == []
+    assert round_paths(tmp_path) == {
+        1: tmp_path / "archive/000001.round", 3: tmp_path / "000003.round", 12: tmp_path / "000012.round"
+    }  # fmt: skip
