@@ -210,8 +210,10 @@ def _commands(gathered: Gathered) -> list[str]:
     cells = {grid.run(cell).path.resolve() for grid in gathered.grids for cell in grid.cells()}
     for run in gathered.runs:
         if run.path.resolve() not in cells:
+            # The configuration of a run that 'resume --rounds' has extended keeps the first number of rounds.
+            more = () if run.settings["run.rounds"] == run.plan.rounds else ("--rounds", run.plan.rounds)
             again = f"runs/again-{run.path.name}"
-            lines.append(shell_words("scalmarl", "launch", "--config", run.path / "config.toml", "--run", again))
+            lines.append(shell_words("scalmarl", "launch", "--config", run.path / "config.toml", *more, "--run", again))
     return lines
 
 
