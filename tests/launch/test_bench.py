@@ -32,6 +32,19 @@ def test_a_row_counts_what_survived_and_what_was_identical() -> None:
     assert recovery._row("y", [Struck("a", [], [], 0)], "a")["median_s"] is None
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "startup --runs 0", "sampling --pairs 0", "restart --kills 0", "memory --agents 0", "worlds --pairs 0",
+        "worlds --copies 0", "sampling --kappa -1", "absence --rounds 0",
+    ],
+)  # fmt: skip
+def test_a_number_that_measures_nothing_is_refused(words: str, call: Any) -> None:
+    answer = call("bench", *words.split())
+    assert answer.exit_code == 2, answer.output
+    assert f"Invalid value for '{words.split()[1]}'" in answer.stderr
+
+
 def launched(path: Path, parts: tuple[str, ...], scratch: Path) -> list[dict[str, Any]]:
     scratch.mkdir()
     done = subprocess.run(
