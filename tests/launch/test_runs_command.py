@@ -172,7 +172,13 @@ def test_a_format_whose_package_is_missing_names_the_extra(
 
 
 @pytest.mark.parametrize(
-    "form", ["csv", pytest.param("tensorboard", marks=pytest.mark.skipif(not can_write(), reason="the extra tensorboard is not installed"))]
+    "form",
+    [
+        "csv",
+        pytest.param(
+            "tensorboard", marks=pytest.mark.skipif(not can_write(), reason="the extra tensorboard is not installed")
+        ),
+    ],
 )
 def test_an_export_below_a_file_is_refused(form: str, place: Path) -> None:
     (place / "file").write_text("precious")
