@@ -13,7 +13,7 @@ import numpy as np
 
 from scalmarl import __version__
 from scalmarl.launch.figures.data import Found, find_figures
-from scalmarl.launch.figures.draw import drawn
+from scalmarl.launch.figures.draw import about, drawn
 from scalmarl.launch.figures.results_table import HEADINGS, interval_words, results
 from scalmarl.launch.figures.runs import Gathered, Group, Run, World, differing
 from scalmarl.launch.figures.style import seeds_words, written
@@ -139,12 +139,11 @@ def _plain_config(text: str) -> str:
 
 
 def _figure(found: Found, command: str) -> dict[str, str]:
-    where = f", {found.title}" if found.title else ""
-    about = f"{found.sort.words}{where}; {seeds_words(found.seeds)}"
+    words = about(found)
     with drawn(found, FIGURE_IN) as figure:
-        content = written(figure, "svg", found.name, about, command)
+        content = written(figure, "svg", found.name, words, command)
     source = f"data:image/svg+xml;base64,{b64encode(content).decode()}"
-    return {"name": found.name, "about": about, "more": MORE.get(found.sort.name, ""), "source": source}
+    return {"name": found.name, "about": words, "more": MORE.get(found.sort.name, ""), "source": source}
 
 
 def _agents(world: World, group: Group, window: float) -> Grid:

@@ -13,10 +13,10 @@ from scalmarl.launch.errors import UsageProblem
 from scalmarl.launch.exporting import csv_table
 from scalmarl.launch.figures import results_table
 from scalmarl.launch.figures.data import SORTS, Found, find_figures
-from scalmarl.launch.figures.draw import drawn
+from scalmarl.launch.figures.draw import about, drawn
 from scalmarl.launch.figures.runs import World, gather
 from scalmarl.launch.figures.scope import WINDOW
-from scalmarl.launch.figures.style import FORMATS, require_plot, seeds_words, written
+from scalmarl.launch.figures.style import FORMATS, require_plot, written
 from scalmarl.launch.option_types import inches, words
 from scalmarl.launch.output_file import make_directory, write_output
 from scalmarl.launch.report_problem import guarded
@@ -120,9 +120,3 @@ def _written(directory: Path, name: str, contents: Contents, silent: bool) -> li
             click.echo(str(path))
         paths.append(str(path))
     return paths
-
-
-def about(found: Found) -> str:
-    """What a figure shows, in a sentence."""
-    where = f", {found.title}" if found.title else ""
-    return f"{found.sort.words}{where}; {seeds_words(found.seeds)}"
