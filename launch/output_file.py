@@ -20,6 +20,12 @@ def check_output(path: Path, option: str) -> None:
         raise UsageProblem(
             f"{option} {path}: {path.parent} cannot be written to", "name a file in a directory that can"
         )
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise UsageProblem(f"{option} {path} cannot be made ({error.strerror})", "give it another name") from None
 
 
 def make_directory(path: Path, option: str) -> None:
