@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scalmarl.launch.errors import UsageProblem
+from scalmarl.launch.option_types import read_seconds
 from scalmarl.protocol.keys import process_id, process_name
 from scalmarl.protocol.link_faults import LinkFault, Span
 from scalmarl.protocol.plan import Plan
@@ -27,7 +28,6 @@ _OPTIONS = {
     "cut": "cut=10s-20s",
 }
 _LINK = re.compile(r"([^->:]*)([->])([^->:]*)")
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s)")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
 
 BadLinks = dict[int, dict[int, LinkFault]]
@@ -140,10 +140,10 @@ def _end(told: Told, name: str) -> int | None:
 
 
 def _seconds(told: Told, piece: str, text: str) -> float:
-    found = _TIME.fullmatch(text)
+    found = read_seconds(text)
     if found is None:
         raise told.problem(f"{text!r} in {piece!r} is no time", "write a number with its unit, like 50ms or 10s")
-    return float(found[1]) / (1000 if found[2] == "ms" else 1)
+    return found
 
 
 def _delay(told: Told, piece: str, text: str) -> Span:

@@ -218,12 +218,25 @@ def resolve(file: Path | None, assignments: tuple[str, ...], flags: dict[str, An
             values.setdefault(section, {})[key] = value
             origins[name] = origin
     try:
-        return Config.model_validate(values), origins
+        config = Config.model_validate(values)
     except ValidationError as error:
         raise UsageProblem(
             "; ".join(_explain(mistake, origins) for mistake in error.errors()),
             "see every key with its meaning and default: scalmarl launch --help-config",
         ) from None
+    _check_text(config, origins)
+    return config, origins
+
+
+def _check_text(config: Config, origins: Origins) -> None:
+    """File names may hold any bytes, a run's ``config.toml`` may not. Raises ``UsageProblem``."""
+    for name, origin in origins.items():
+        section, _, key = name.partition(".")
+        value = getattr(getattr(config, section), key)
+        try:
+            f"{_toml(value)}{origin}".encode()
+        except UnicodeEncodeError:
+            raise UsageProblem(f"{name} ({origin}): {value!r} is no UTF-8", "rename it, or write it in UTF-8") from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -282,13 +295,16 @@ def all_keys() -> dict[str, Any]:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML has it: all but tables are as in JSON."""
+    """A value as TOML has it: all but tables, numbers and DEL are as in JSON."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + "}"
     if isinstance(value, float):
         # TOML's own words for what JSON has none for: nan, inf.
         return repr(value)
-    return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    # JSON escapes what lies beyond 16 bits as two surrogates, which TOML forbids, and leaves DEL as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def to_toml(config: Config, origins: Origins | None = None) -> str:
@@ -299,7 +315,7 @@ def to_toml(config: Config, origins: Origins | None = None) -> str:
         lines.append(f"[{section}]")
         for key, value in part:
             name = f"{section}.{key}"
-            origin = f" ({origins[name]})" if origins and name in origins else ""
+            origin = f" ({_toml(origins[name])[1:-1]})" if origins and name in origins else ""
             text = _toml(value) if value is not None else None
             lines.append(f"# {fields[name].description}{origin}")
             lines.append(f"{key} = {text}" if text is not None else f"# {key} =")

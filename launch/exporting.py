@@ -14,10 +14,10 @@ from typing import Any
 
 from scalmarl.launch.errors import UsageProblem
 from scalmarl.launch.event_file import EXTRA, EventFile, can_write
+from scalmarl.launch.output_file import make_directory, write_output
 from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.launch.scalars import TEAM, agent_scalars, team_scalars
-from scalmarl.protocol.files import write_durably
 
 Row = dict[str, Any]
 FORMATS = ("csv", "parquet", "tensorboard")
@@ -46,22 +46,23 @@ def columns_of(rows: Iterable[Row]) -> list[str]:
 
 
 def export(runs: Sequence[RunDirectory], out: Path, form: str) -> list[Path]:
-    """Write into the directory ``out``, made if need be; returns the files. Raises ``UserProblem``, ``OSError``."""
+    """Write into the directory ``out``, made if need be; returns the files. Raises ``UserProblem``."""
     if form == "tensorboard":
         return _export_events(runs, out)
-    writer = _csv if form == "csv" else _parquet()
+    writer = csv_table if form == "csv" else _parquet()
     found = tables(runs)
     if not found["rounds"]:
         raise UsageProblem("none of these runs has committed a round", "there is nothing to export yet")
-    out.mkdir(parents=True, exist_ok=True)
+    make_directory(out, "-o")
     paths = []
     for name, rows in found.items():
         paths.append(out / f"{name}.{form}")
-        write_durably(paths[-1], writer(rows))
+        write_output(paths[-1], writer(rows))
     return paths
 
 
-def _csv(rows: list[Row]) -> bytes:
+def csv_table(rows: Sequence[Row]) -> bytes:
+    """A line of all columns, and one per row with every digit of its numbers."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns_of(rows), restval="", lineterminator="\n")
     writer.writeheader()
@@ -99,6 +100,6 @@ def _export_events(runs: Sequence[RunDirectory], out: Path) -> list[Path]:
         paths.append(out / run.path.resolve().name)
         if paths.count(paths[-1]) > 1:
             raise UsageProblem(f"two of these runs are called {paths[-1].name}", "export them into two directories")
-        paths[-1].mkdir(parents=True, exist_ok=True)
+        make_directory(paths[-1], "-o")
         EventFile(paths[-1]).catch_up(read_lines(run.metrics))
     return paths

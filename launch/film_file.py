@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalmarl.launch.errors import MachineNotFit, UsageProblem
+from scalmarl.launch.output_file import check_output
 
 SUFFIXES = (".mp4", ".gif")
 BACKGROUND, INK, FAINT = (24, 26, 30), (235, 235, 235), (150, 150, 150)
@@ -28,12 +29,7 @@ def require_film(path: Path) -> None:
     """Before anything is computed: a name and the libraries for a film. Raises ``UserProblem``."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageProblem(f"{path} is neither .mp4 nor .gif", "name the film accordingly, as in -o film.mp4")
-    if path.is_dir():
-        raise UsageProblem(f"{path} is a directory", "name a file in it")
-    if not path.absolute().parent.is_dir():
-        raise UsageProblem(f"{path.parent} is no directory", "give -o a path in one that exists")
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise UsageProblem(f"{path.parent} cannot be written to", "give -o a path in a directory that can")
+    check_output(path, "-o")
     needed = ["PIL"] if path.suffix.lower() == ".gif" else ["av", "PIL"]
     missing = [name for name in needed if find_spec(name) is None]
     if missing:

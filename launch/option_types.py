@@ -26,7 +26,7 @@ KEY_OF_FLAG = {
 
 def keys_of(flags: Mapping[str, Any]) -> dict[str, Any]:
     """``section.key`` -> value of the options that were given. Raises ``UsageProblem``."""
-    if flags["task"] and flags["world"]:
+    if flags.get("task") and flags.get("world"):
         raise UsageProblem("--task and --world are both given", "leave one out")
     return {KEY_OF_FLAG[name]: value for name, value in flags.items() if value is not None}
 
@@ -67,7 +67,15 @@ def seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> flo
     """``90m``, ``2h``, ``1h30m``, ``45s``, ``200ms``, ``50us``."""
     if text is None:
         return None
+    found = read_seconds(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a time like 2s, 200ms, 90m or 1h30m")
+    return found
+
+
+def read_seconds(text: str) -> float | None:
+    """A time as ``seconds`` reads it; ``None`` where it is none."""
     pieces = re.findall(_TIME, text)
     if not pieces or re.sub(_TIME, "", text).strip():
-        raise click.BadParameter(f"{text!r} is not a time like 2s, 200ms, 90m or 1h30m")
+        return None
     return sum(float(number) * _UNITS[unit] for number, unit in pieces)

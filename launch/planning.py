@@ -188,7 +188,7 @@ def _graph(name: str, task: TaskSpec) -> AgentGraph:
         require_graph(task)
         return graph_of_edges(task.agents, task.edges)
     path = Path(name)
-    if name and name.partition(":")[0] not in SHAPES and (path.exists() or path.suffix or os.sep in name):
+    if name and name.partition(":")[0] not in SHAPES and (os.path.exists(name) or path.suffix or os.sep in name):
         return read_graph(path, task.agents)
     return named_graph(name, task.agents)
 

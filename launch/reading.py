@@ -150,7 +150,6 @@ def _follow(run: RunDirectory, directory: Path, life: int) -> Iterator[str]:
 
 def traffic(run_path: Path | None, as_json: bool) -> None:
     """Bytes between processes: first sendings measured at the sockets, beside the closed formula."""
-    from scalmarl.launch.summary import bytes_text
     from scalmarl.launch.traffic import all_to_all_bytes, report
 
     run = find(run_path)
@@ -170,35 +169,35 @@ def traffic(run_path: Path | None, as_json: bool) -> None:
             f"{received:,.0f}", f"{all_to_all_bytes(plan, row['agent']):,}",
         )  # fmt: skip
     out.print(table)
+    out.print(_by_kind(found))
+
+
+def _by_kind(found: dict[str, Any]) -> Table:
+    from scalmarl.launch.summary import bytes_text
+
     kinds: dict[str, list[int]] = {}
     for pair in found["pairs"]:
         row = kinds.setdefault(pair["kind"], [0, 0, 0, 0])
         for index, name in enumerate(("messages", "payload_bytes", "wire_bytes", "repeat_bytes")):
-            row[index] += pair[name]
-    table = Table(title="by kind, whole run")
+            row[index] += pair[name] or 0
+    is_whole = bool(kinds) and all(pair["repeat_bytes"] is not None for pair in found["pairs"])
+    caption = None if is_whole else "repeats are known once all rounds are committed"
+    table = Table(title="by kind, whole run" if is_whole else "by kind, so far", caption=caption)
     for name in ("kind", "messages", "payload", "wire", "wire/payload", "repeats"):
         table.add_column(name, justify="left" if name == "kind" else "right")
-    for kind, (messages, payload, wire, repeats) in kinds.items():
-        ratio = f"{wire / payload:.3f}" if payload else "-"
-        table.add_row(kind, f"{messages:,}", bytes_text(payload), bytes_text(wire), ratio, bytes_text(repeats))
     whole = [sum(row[index] for row in kinds.values()) for index in range(4)]
-    table.add_row(
-        "all values", f"{whole[0]:,}", bytes_text(whole[1]), bytes_text(whole[2]),
-        f"{whole[2] / max(whole[1], 1):.3f}", bytes_text(whole[3]), style="bold",
-    )  # fmt: skip
-    control = sum(row["wire_bytes"] for row in found["control"])
-    table.add_row(
-        "need, watermark, hello",
-        f"{sum(row['messages'] for row in found['control']):,}",
-        "-",
-        bytes_text(control),
-        "-",
-        "-",
-    )
+    for kind, (messages, payload, wire, repeats) in (*kinds.items(), ("all values", whole)):
+        ratio = f"{wire / payload:.3f}" if payload else "-"
+        again = bytes_text(repeats) if is_whole else "-"
+        style = "bold" if kind == "all values" else None
+        table.add_row(kind, f"{messages:,}", bytes_text(payload), bytes_text(wire), ratio, again, style=style)
+    beside = {"need, watermark, hello": found["control"]}
     if found["lost"]:
-        messages, lost = (sum(row[name] for row in found["lost"]) for name in ("messages", "wire_bytes"))
-        table.add_row("of all: lost on bad links", f"{messages:,}", "-", bytes_text(lost), "-", "-")
-    out.print(table)
+        beside["of all: lost on bad links"] = found["lost"]
+    for name, rows in beside.items():
+        messages, wire = (sum(row[column] for row in rows) for column in ("messages", "wire_bytes"))
+        table.add_row(name, f"{messages:,}", "-", bytes_text(wire), "-", "-")
+    return table
 
 
 def digest(run_path: Path | None, as_json: bool) -> None:

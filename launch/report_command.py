@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from scalmarl.launch.errors import UsageProblem
-from scalmarl.launch.figures.command import write_output
 from scalmarl.launch.figures.runs import gather
 from scalmarl.launch.figures.scope import WINDOW
 from scalmarl.launch.figures.style import require_plot
+from scalmarl.launch.output_file import make_directory, write_output
 from scalmarl.launch.report_page import page
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
@@ -42,10 +42,7 @@ def report(runs: tuple[Path, ...], path: Path, window: float, as_json: bool) -> 
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageProblem(f"-o {path} does not end in .html", "name an HTML file, as in -o report.html")
     gathered = gather(runs)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageProblem(f"-o {path}: {path.parent} cannot be made ({error.strerror})", "give another -o") from None
+    make_directory(path.parent, "-o")
     content = page(gathered, window, shell_words("scalmarl", *sys.argv[1:]))
     write_output(path, content.encode())
     if as_json:

@@ -13,7 +13,7 @@ import numpy as np
 
 from scalmarl import __version__
 from scalmarl.launch.figures.data import Found, find_figures
-from scalmarl.launch.figures.draw import drawn
+from scalmarl.launch.figures.draw import about, drawn
 from scalmarl.launch.figures.results_table import HEADINGS, interval_words, results
 from scalmarl.launch.figures.runs import Gathered, Group, Run, World, differing
 from scalmarl.launch.figures.style import seeds_words, written
@@ -139,12 +139,11 @@ def _plain_config(text: str) -> str:
 
 
 def _figure(found: Found, command: str) -> dict[str, str]:
-    where = f", {found.title}" if found.title else ""
-    about = f"{found.sort.words}{where}; {seeds_words(found.seeds)}"
+    words = about(found)
     with drawn(found, FIGURE_IN) as figure:
-        content = written(figure, "svg", found.name, about, command)
+        content = written(figure, "svg", found.name, words, command)
     source = f"data:image/svg+xml;base64,{b64encode(content).decode()}"
-    return {"name": found.name, "about": about, "more": MORE.get(found.sort.name, ""), "source": source}
+    return {"name": found.name, "about": words, "more": MORE.get(found.sort.name, ""), "source": source}
 
 
 def _agents(world: World, group: Group, window: float) -> Grid:
@@ -210,8 +209,10 @@ def _commands(gathered: Gathered) -> list[str]:
     cells = {grid.run(cell).path.resolve() for grid in gathered.grids for cell in grid.cells()}
     for run in gathered.runs:
         if run.path.resolve() not in cells:
+            # The configuration of a run that 'resume --rounds' has extended keeps the first number of rounds.
+            more = () if run.settings["run.rounds"] == run.plan.rounds else ("--rounds", run.plan.rounds)
             again = f"runs/again-{run.path.name}"
-            lines.append(shell_words("scalmarl", "launch", "--config", run.path / "config.toml", "--run", again))
+            lines.append(shell_words("scalmarl", "launch", "--config", run.path / "config.toml", *more, "--run", again))
     return lines
 
 

@@ -16,7 +16,7 @@ from scalmarl.launch.exporting import FORMATS, export
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import RUNS, SCHEMA, RunDirectory, find
 from scalmarl.launch.run_list import removable, remove, runs_under, size_bytes, summary
-from scalmarl.launch.summary import bytes_text
+from scalmarl.launch.summary import bytes_text, number_text
 from scalmarl.launch.voice import console, shell_words
 
 WIDE, ROOMY = 160, 110
@@ -68,13 +68,9 @@ def _table(found: list[dict[str, Any]], directory: Path, roomy: bool) -> Table:
         rounds = None if row["round"] is None else f"{row['round']}/{row['rounds']}"
         cells = [str(Path(row["run"]).relative_to(directory)), row["state"], rounds]
         cells += [*((row["task"],) if roomy else ()), row["algo"], row["kappa"], row["seed"]]
-        cells += [_number(row["return_rate"]), _number(row["cost_rate_team"])]
+        cells += [number_text(row["return_rate"]), number_text(row["cost_rate_team"])]
         table.add_row(*("-" if cell is None else str(cell) for cell in cells))
     return table
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.1f}"
 
 
 @runs.command()
@@ -120,7 +116,7 @@ def _words(row: dict[str, Any]) -> dict[str, str]:
         f"{row['restarts']} restarts",
         "task": f"{row['task']}, limit {' to '.join(f'{x:g}' for x in sorted({*limits[:1], *limits[-1:]})) or '-'}",
         "method": f"{row['algo'] or '-'}, {row['agents']} agents, kappa {row['kappa']}, seed {row['seed']}",
-        "last round": f"return {_number(row['return_rate'])}, cost {_number(row['cost_rate_team'])}, as rates",
+        "last round": f"return {number_text(row['return_rate'])}, cost {number_text(row['cost_rate_team'])}, as rates",
         "began": began,
         "versions": versions or "-",
         "size": bytes_text(row["bytes"]),

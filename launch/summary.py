@@ -130,19 +130,20 @@ def anchors(run: RunDirectory, plan: Plan) -> Table:
     for name in ("", "return", "cost", "distance (m)"):
         table.add_column(name, justify="left" if not name else "right")
     names = ("return_rate", "cost_rate_team", "distance_rate")
-    table.add_row("first round, rate", *(_number(mean_of(first, name)) for name in names))
+    table.add_row("first round, rate", *(number_text(mean_of(first, name)) for name in names))
     still = (plan.task.standing_still_return, plan.task.standing_still_cost, plan.task.standing_still_distance)
-    table.add_row(f"last {len(last)} rounds, rate", *(_number(mean_of(last, name)) for name in names))
+    table.add_row(f"last {len(last)} rounds, rate", *(number_text(mean_of(last, name)) for name in names))
     finished = ("return_team", "cost_team", "distance")
     table.add_row(
         f"whole episodes in them ({sum(x['episodes'] for x in last)})",
-        *(_number(mean_of(last, n)) for n in finished),
+        *(number_text(mean_of(last, n)) for n in finished),
     )
-    table.add_row("standing still, whole episode", *(_number(figure) for figure in still))
+    table.add_row("standing still, whole episode", *(number_text(figure) for figure in still))
     return table
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """A figure in words; ``-`` where there is none."""
     return "-" if value is None else f"{value:,.1f}"
 
 

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from scalmarl.launch.errors import MachineNotFit, UsageProblem, UserProblem
+from scalmarl.launch.output_file import check_output
 from scalmarl.launch.sim_tools import GRAPHICS_CURE, graphics_to_try, last_words, run_tool
 from scalmarl.protocol.task import TaskSpec
 
@@ -17,10 +18,7 @@ def check_picture(path: Path) -> None:
     """Before anything is drawn. Raises ``UsageProblem``."""
     if path.suffix.lower() != ".png":
         raise UsageProblem(f"--picture {path} does not end in .png", "name a PNG file, as in --picture task.png")
-    if path.is_dir():
-        raise UsageProblem(f"--picture {path} is a directory", "name a PNG file in it")
-    if not path.parent.is_dir():
-        raise UsageProblem(f"{path.parent} is no directory", "give --picture a path in one that exists")
+    check_output(path, "--picture")
 
 
 def write_picture(path: Path, content: bytes) -> None:

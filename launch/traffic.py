@@ -53,8 +53,11 @@ def _counted(run: RunDirectory, plan: Plan, process: int) -> Totals:
 
 
 def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
-    """The document of ``scalmarl traffic --json``."""
-    first, rounds = first_sendings(run), rounds_by_absence(run)
+    """The document of ``scalmarl traffic --json``. ``repeat_bytes`` is ``None`` until every round is recorded."""
+    # The rounds first: where they are all there, the sendings that are read after them are too.
+    rounds, first = rounds_by_absence(run), first_sendings(run)
+    # A round that is under way is in the totals, and nothing tells its first sendings from repeats.
+    is_whole = sum(rounds.values()) >= plan.rounds
     edges = ((agent, other) for agent, row in enumerate(edges_of(run)) for other in row)
     hops = hop_distances(graph_of_edges(plan.agents, edges))
     everybody = (*range(plan.agents), SIM, COORDINATOR)
@@ -69,7 +72,7 @@ def report(run: RunDirectory, plan: Plan) -> dict[str, Any]:
             "messages": count.messages,
             "payload_bytes": count.payload_bytes,
             "wire_bytes": count.wire_bytes,
-            "repeat_bytes": _repeats(sent[source].get((to, kind)), count),
+            "repeat_bytes": _repeats(sent[source].get((to, kind)), count) if is_whole else None,
         }
         for (source, to, kind), count in sorted(first.items())
     ]
@@ -108,7 +111,7 @@ def edges_of(run: RunDirectory) -> list[list[int]]:
 
 
 def _repeats(total: Count | None, first: Count) -> int:
-    # A round that is under way is in the totals and not yet in the first sendings of committed rounds.
+    # A frame that a bad link held when its process was killed was sent first and met no socket.
     return max(0, total.wire_bytes - first.wire_bytes) if total else 0
 
 

@@ -6,6 +6,7 @@ import functools
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,15 @@ def versions() -> dict[str, str]:
     """Name -> version of Python, of the packages that compute, and the processor's architecture."""
     return {
         "python": platform.python_version(),
-        **{name: version(name) for name in _PACKAGES},
+        **_of_packages(),
         "machine": platform.machine(),
     }
+
+
+@functools.cache
+def _of_packages() -> Mapping[str, str]:
+    # Reading what is installed takes some 10 ms, and the launcher asks whenever it writes its state.
+    return {name: version(name) for name in _PACKAGES}
 
 
 def changed_versions(state: dict[str, Any]) -> str:

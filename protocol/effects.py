@@ -1,4 +1,4 @@
-"""What a body may ask of the runtime: seven effects, and the functions that make bodies read well.
+"""What a body may ask of the runtime: six effects, and the functions that make bodies read well.
 
 A body is a generator: straight-line code that yields effects and gets their results back. Every value that it uses
 comes from ``need`` or from its last committed file, so a body that is run again computes the same bits.

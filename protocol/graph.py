@@ -65,9 +65,9 @@ def read_graph(path: Path, agents: int) -> AgentGraph:
 
     A line with one number is an agent without edges. Raises ``ValueError`` with the file, the line and the cure.
     """
-    if path.exists() and not path.is_file():
-        raise ValueError(f"graph file {path}: is not a regular file")
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"graph file {path}: is not a regular file")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"graph file {path}: cannot be read ({error})") from None
@@ -143,11 +143,19 @@ def hop_distances(graph: AgentGraph) -> dict[int, dict[int, int]]:
 
 
 def kappa_for_visible(graph: AgentGraph, visible: int) -> int:
-    """The smallest hop radius at which some agent sees ``visible`` agents, itself included (the paper's count)."""
-    if not 1 <= visible <= len(graph):
-        raise ValueError(f"{visible} visible agents of {len(graph)} cannot be; choose 1..{len(graph)}")
+    """The smallest hop radius at which some agent sees ``visible`` agents, itself included (the paper's count).
+
+    Raises ``ValueError`` where no radius shows so many.
+    """
+    most = max(len(part) for part in nx.connected_components(graph))
+    if not 1 <= visible <= most:
+        joined = "" if most == len(graph) else f": at most {most} of them are joined by edges"
+        cure = f"choose 1..{most}" + (", or join the parts of the graph (--graph)" if joined else "")
+        raise ValueError(
+            f"{visible} visible agents of {len(graph)} (--kappa, --kappa-unit visible) cannot be{joined}; {cure}"
+        )
     radius = 0
-    while max(len(row) + 1 for row in neighbours_within(graph, radius)) < visible and radius < len(graph):
+    while max(len(row) + 1 for row in neighbours_within(graph, radius)) < visible:
         radius += 1
     return radius
 

@@ -20,7 +20,7 @@ import numpy as np
 from scalmarl.protocol.lifeline import die_with_launcher
 from scalmarl.protocol.streams import Purpose, stream
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.foreign_copy import NO_COST, ContractBroken, ForeignCopy, last_lines, open_callable
+from scalmarl.sim_server.foreign_copy import NO_COST, ContractBroken, ForeignCopy, called, last_lines, open_callable
 from scalmarl.sim_server.foreign_description import describe_foreign
 
 MOST_STEPS = 1000
@@ -139,7 +139,8 @@ class Examined:
         for _ in range(half):
             next(ahead, None)
         two.reset(1)
-        two.env.load_state(one.env.save_state())
+        saved = called(one.env.save_state, "save_state raised")
+        called(two.env.load_state, "load_state raised", saved)
         two.alive, two.blocks = one.alive, one.blocks
         for a, b in zip(ahead, self._played(two, 1, begin=half)):
             if a != b:

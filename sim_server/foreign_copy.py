@@ -80,7 +80,7 @@ class ForeignCopy:
     """
 
     def __init__(self, make: Callable[..., Any], arguments: Mapping[str, Any], cost: Callable[..., Any] | str) -> None:
-        self.env = _called(make, "making it raised", **arguments)
+        self.env = called(make, "making it raised", **arguments)
         if hasattr(self.env, "agent_iter"):
             raise ContractBroken("it is an AECEnv; wrap it in pettingzoo.utils.aec_to_parallel")
         for name in ("possible_agents", "observation_space", "action_space", "reset", "step"):
@@ -104,7 +104,7 @@ class ForeignCopy:
             for agent, old, now in zip(self.names, before, self._spaces(name)):
                 if old.entries("") != now.entries(""):
                     raise ContractBroken(f"its {name} has changed", str(agent))
-        returned = _called(self.env.reset, "reset raised", seed=seed)
+        returned = called(self.env.reset, "reset raised", seed=seed)
         if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Mapping)):
             raise ContractBroken("reset returned something else than (observations, infos), as PettingZoo 1.23 has it")
         self.alive = self._living()
@@ -121,7 +121,7 @@ class ForeignCopy:
             for name, space, sent, acts in zip(self.names, self.actions, actions, acting)
             if acts
         }
-        returned = _called(self.env.step, "step raised", joint)
+        returned = called(self.env.step, "step raised", joint)
         parts = ("observations", "rewards", "terminations", "truncations", "infos")
         if not (isinstance(returned, tuple) and len(returned) == len(parts)):
             raise ContractBroken(f"step returned something else than ({', '.join(parts)})")
@@ -151,7 +151,7 @@ class ForeignCopy:
         if self._cost == NO_COST:
             return np.zeros(1)
         if callable(self._cost):
-            cost = _called(self._cost, "the function of --cost raised", self.env, name, info)
+            cost = called(self._cost, "the function of --cost raised", self.env, name, info)
         elif not isinstance(info, Mapping) or "cost" not in info:
             raise ContractBroken(
                 "its info has no 'cost'; put one there, or launch with --cost none, or --cost module:function",
@@ -175,7 +175,7 @@ class ForeignCopy:
         self.alive = living & ~flagged
 
     def _living(self) -> NDArray[np.bool_]:
-        living = list(self.env.agents)
+        living = called(lambda: list(self.env.agents), "its agents cannot be read")
         strangers = [name for name in living if name not in self.names]
         if strangers:
             raise ContractBroken("it is among env.agents, but not among possible_agents", str(strangers[0]))
@@ -196,7 +196,7 @@ class ForeignCopy:
     def _entries(self, agent: int) -> int:
         if not self._has_state:
             return self.observed[agent].size
-        return int(np.asarray(_called(self.env.local_state, "local_state raised", self.names[agent])).size)
+        return int(np.asarray(called(self.env.local_state, "local_state raised", self.names[agent])).size)
 
     def _look(self, observations: Mapping[Any, Any], whose: NDArray[np.bool_]) -> None:
         """New blocks of those who act or live; a dead agent's stays what it was, with presence 0."""
@@ -213,7 +213,7 @@ class ForeignCopy:
         try:
             if not self._has_state:
                 return self.observed[agent].flatten(observations[name])
-            state = _called(self.env.local_state, "local_state raised", name)
+            state = called(self.env.local_state, "local_state raised", name)
             return Box(np.shape(state), np.dtype(float), np.zeros(0), np.zeros(0)).flatten(state)
         except ValueError as error:
             what = "local state" if self._has_state else "observation"
@@ -223,7 +223,7 @@ class ForeignCopy:
         """``[height, width, 3]``: what ``env.render()`` draws."""
         if not hasattr(self.env, "render"):
             raise ContractBroken("it has no render(), so it cannot be filmed")
-        drawn = _called(self.env.render, "render raised")
+        drawn = called(self.env.render, "render raised")
         pixels: NDArray[Any] = np.asarray(drawn)
         shape: tuple[int, ...] = pixels.shape
         if len(shape) != 3 or shape[2] not in (3, 4) or pixels.dtype != np.uint8 or not pixels.size:
@@ -237,7 +237,7 @@ class ForeignCopy:
     def _spaces(self, which: str) -> tuple[Box | Discrete, ...]:
         spaces = []
         for name in self.names:
-            space = _called(getattr(self.env, which), f"{which} raised", name)
+            space = called(getattr(self.env, which), f"{which} raised", name)
             try:
                 spaces.append(read_space(space, f"its {which}"))
             except ValueError as error:
@@ -245,7 +245,8 @@ class ForeignCopy:
         return tuple(spaces)
 
 
-def _called(function: Callable[..., Any], what: str, *arguments: Any, **named: Any) -> Any:
+def called(function: Callable[..., Any], what: str, *arguments: Any, **named: Any) -> Any:
+    """What a world's own code returns. Raises ``ContractBroken``: whatever it raises is its author's to mend."""
     try:
         return function(*arguments, **named)
     except ContractBroken:

@@ -17,7 +17,7 @@ import numpy as np
 
 from scalmarl.protocol.lifeline import die_with_launcher
 from scalmarl.protocol.task import TaskSpec
-from scalmarl.sim_server.foreign_copy import NO_COST, ContractBroken, ForeignCopy, open_callable
+from scalmarl.sim_server.foreign_copy import NO_COST, ContractBroken, ForeignCopy, called, open_callable
 from scalmarl.sim_server.foreign_spaces import Box
 from scalmarl.sim_server.task_family import PRESENCE, PUBLISHED_STD, REWARDS
 
@@ -153,14 +153,21 @@ def _edges(copy: ForeignCopy) -> list[tuple[int, int]] | None:
     """Pairs of agents of ``env.neighbour_graph()`` (a networkx graph, or pairs of names); ``None`` without one."""
     if not hasattr(copy.env, "neighbour_graph"):
         return None
-    graph = copy.env.neighbour_graph()
-    place = {name: agent for agent, name in enumerate(copy.names)}
+    graph = called(copy.env.neighbour_graph, "neighbour_graph raised")
+    what = "its neighbour_graph() is neither a networkx graph nor pairs of its agents"
+    edges: list[tuple[int, int]] = called(_numbered, what, graph, copy.names)
+    return edges
+
+
+def _numbered(graph: Any, names: Sequence[Any]) -> list[tuple[int, int]]:
+    """The edges by number, each once and without loops."""
+    place = {name: agent for agent, name in enumerate(names)}
     pairs = list(graph.edges if hasattr(graph, "edges") else graph)
     strangers = [name for pair in pairs for name in pair if name not in place]
     strangers += [name for name in getattr(graph, "nodes", ()) if name not in place]
     if strangers:
         raise ContractBroken(f"its neighbour_graph() names {strangers[0]!r}, which is none of its possible_agents")
-    missing = [name for name in copy.names if hasattr(graph, "nodes") and name not in graph.nodes]
+    missing = [name for name in names if hasattr(graph, "nodes") and name not in graph.nodes]
     if missing:
         raise ContractBroken("it is not in its neighbour_graph(); add it as a node", str(missing[0]))
     return sorted({(min(place[a], place[b]), max(place[a], place[b])) for a, b in pairs if a != b})

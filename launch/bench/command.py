@@ -24,8 +24,12 @@ from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.scaling.calibration import read_calibration
 
-agents_option = click.option("--agents", default=8, show_default=True, help="Number of agents.")
-kappa_option = click.option("--kappa", default=2, show_default=True, help="Radius of a neighbourhood, hops.")
+agents_option = click.option(
+    "--agents", type=click.IntRange(min=1), default=8, show_default=True, help="Number of agents."
+)
+kappa_option = click.option(
+    "--kappa", type=click.IntRange(min=0), default=2, show_default=True, help="Radius of a neighbourhood, hops."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
@@ -52,7 +56,9 @@ def _numbers(text: str, option: str) -> list[int]:
 @agents_option
 @kappa_option
 @click.option("--envs", "copies", default="64,128,256", show_default=True, help="Copies to try, comma-separated.")
-@click.option("--pairs", default=3, show_default=True, help="Interleaved pairs per number of copies.")
+@click.option(
+    "--pairs", type=click.IntRange(min=1), default=3, show_default=True, help="Interleaved pairs per number of copies."
+)
 @json_option
 @guarded
 def sampling(agents: int, kappa: int, copies: str, pairs: int, as_json: bool) -> None:
@@ -101,7 +107,7 @@ def loop(
 @bench.command()
 @agents_option
 @kappa_option
-@click.option("--runs", default=5, show_default=True)
+@click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True)
 @json_option
 @guarded
 def startup(agents: int, kappa: int, runs: int, as_json: bool) -> None:
@@ -112,7 +118,7 @@ def startup(agents: int, kappa: int, runs: int, as_json: bool) -> None:
 @bench.command()
 @agents_option
 @kappa_option
-@click.option("--kills", default=20, show_default=True)
+@click.option("--kills", type=click.IntRange(min=1), default=20, show_default=True)
 @json_option
 @guarded
 def restart(agents: int, kappa: int, kills: int, as_json: bool) -> None:
@@ -152,11 +158,11 @@ def machinery(agents: int, kappa: int, rounds: int, pairs: int, as_json: bool) -
 @bench.command()
 @agents_option
 @kappa_option
-@click.option("--missing", default=3, show_default=True, help="The agent that is lost.")
+@click.option("--missing", type=click.IntRange(min=0), default=3, show_default=True, help="The agent that is lost.")
 @click.option("--first", default=40, show_default=True, help="The first round without it.")
 @click.option("--last", default=59, show_default=True, help="The last round without it.")
-@click.option("--rounds", default=80, show_default=True, help="Rounds of both runs.")
-@click.option("--seed", default=0, show_default=True, help="Seed of both runs.")
+@click.option("--rounds", type=click.IntRange(min=1), default=80, show_default=True, help="Rounds of both runs.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of both runs.")
 @json_option
 @guarded
 def absence(
@@ -185,9 +191,9 @@ def busy(agents: int, kappa: int, rounds: int, runs: int, as_json: bool) -> None
 
 
 @bench.command()
-@click.option("--copies", default=32, show_default=True, help="Copies of each world.")
+@click.option("--copies", type=click.IntRange(min=1), default=32, show_default=True, help="Copies of each world.")
 @click.option("--threads", default="1,2", show_default=True, help="Numbers of physics threads, comma-separated.")
-@click.option("--pairs", default=5, show_default=True, help="Interleaved pairs per task.")
+@click.option("--pairs", type=click.IntRange(min=1), default=5, show_default=True, help="Interleaved pairs per task.")
 @click.option("--task", "tasks", multiple=True, help="Only this task; repeatable.  [default: the usual ones]")
 @json_option
 @guarded

@@ -84,12 +84,12 @@ LAUNCHER = "launcher killed, then resume"
 
 @dataclass(frozen=True)
 class Struck:
-    """What came of one run under one fault. ``digest`` is ``None`` where it did not end."""
+    """What came of one run under one fault. ``digest`` and ``repeat_bytes`` are ``None`` where it did not end."""
 
     digest: str | None
     seconds: list[float]
     redone_steps: list[int]
-    repeat_bytes: int
+    repeat_bytes: int | None
 
 
 def recovery(runs: int, strikes: int, say: Say) -> dict[str, Any]:
@@ -159,13 +159,16 @@ def _await_place(bench: Bench, rounds: int, phase: str) -> None:
 def _outcome(run: RunDirectory, seconds: list[float]) -> Struck:
     redone = [line["redone_steps"] for line in read_lines(run.events) if line["event"] == "in step"]
     finished = run.read_state()["state"] == "finished"
+    if not finished:
+        return Struck(None, seconds, redone, None)
     repeats = sum(pair["repeat_bytes"] for pair in report(run, read_plan(run))["pairs"])
-    return Struck(digests(run)["run"] if finished else None, seconds, redone, repeats)
+    return Struck(digests(run)["run"], seconds, redone, repeats)
 
 
 def _row(name: str, struck: list[Struck], reference: str) -> dict[str, Any]:
     seconds = [took for run in struck for took in run.seconds]
     redone = [steps for run in struck for steps in run.redone_steps]
+    repeats = [run.repeat_bytes for run in struck if run.repeat_bytes is not None]
     return {
         "fault": name,
         "runs": len(struck),
@@ -176,17 +179,19 @@ def _row(name: str, struck: list[Struck], reference: str) -> dict[str, Any]:
         "p99_s": float(np.quantile(seconds, 0.99)) if seconds else None,
         "redone_steps_mean": statistics.fmean(redone) if redone else 0.0,
         "redone_steps_largest": max(redone, default=0),
-        "repeat_bytes_per_run": statistics.fmean(run.repeat_bytes for run in struck),
+        "repeat_bytes_per_run": statistics.fmean(repeats) if repeats else None,
     }
 
 
 def row_text(row: dict[str, Any]) -> str:
     """A row in words."""
     took = "" if row["median_s"] is None else f"{row['median_s']:.2f} s median, {row['p99_s']:.2f} s p99, "
+    repeats = row["repeat_bytes_per_run"]
     return (
         f"{row['fault']:<30} {row['runs']} runs, {row['survived']} survived, {row['identical']} identical; "
         f"{row['recoveries']} recoveries: {took}{row['redone_steps_mean']:.0f} steps done again "
-        f"(largest {row['redone_steps_largest']}), {row['repeat_bytes_per_run'] / 1e3:,.0f} kB repeated a run"
+        f"(largest {row['redone_steps_largest']})"
+        + ("" if repeats is None else f", {repeats / 1e3:,.0f} kB repeated a run")
     )
 
 

@@ -17,6 +17,7 @@ from scalmarl.launch.claims.laboratory import Laboratory, known_runs
 from scalmarl.launch.claims.report import Battery, document, write_report
 from scalmarl.launch.claims.sampled_learning import FULL, QUICK
 from scalmarl.launch.errors import Exit, UsageProblem
+from scalmarl.launch.output_file import make_directory
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.starting import require_linux
 from scalmarl.launch.voice import Patient, console, shell_words
@@ -60,7 +61,7 @@ def claims(
     require_linux()
     say = Patient(stderr=True)
     known = known_runs(reused, lambda words: _tell(say, words))
-    _make(out)
+    make_directory(out, "--out")
     again = shell_words("scalmarl", "claims", *_flags(full, only, seeds, reused, out))
     budget = FULL if full else QUICK
     budget = replace(budget, seeds=seeds or budget.seeds)
@@ -94,13 +95,6 @@ def _flags(full: bool, only: str | None, seeds: int | None, reused: tuple[Path, 
     chosen += ["--seeds", str(seeds)] if seeds else []
     chosen += ["--only", only] if only else []
     return [*chosen, "--out", str(out)]
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageProblem(f"{out} is no directory", "choose another --out") from None
 
 
 def _tell(say: Patient, words: str) -> None:

@@ -23,6 +23,7 @@ from scalmarl.launch.records import read_lines
 from scalmarl.launch.run_directory import read_plan
 from scalmarl.launch.run_statistics import measure
 from scalmarl.launch.stop_requests import StopRequests
+from scalmarl.launch.summary import number_text
 from scalmarl.protocol.errors import DamagedFile
 from scalmarl.protocol.lifeline import end_with
 
@@ -238,7 +239,7 @@ class Sweep:
         found = measure(read_lines(run.metrics), self._grid.rounds, self._window)
         limits = sorted({limit for own in read_plan(run).task.cost_limits for limit in own})
         limit = f"{limits[0]:g}" + (f" to {limits[-1]:g}" if len(limits) > 1 else "")
-        value = {name: "-" if number is None else f"{number:,.1f}" for name, number in found.items()}
+        value = {name: number_text(number) for name, number in found.items()}
         return f"return {value['return']}, cost {value['cost']}, largest {value['largest_cost']} of {limit}"
 
     def _remaining(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from scalmarl.launch.dash.camera import Camera
 from scalmarl.launch.dash.data import PageData, kept_states
 from scalmarl.launch.errors import UsageProblem, UserProblem
+from scalmarl.launch.output_file import check_output
 from scalmarl.launch.reading import log_tail
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.protocol.keys import COORDINATOR, SIM
@@ -25,10 +26,7 @@ POLICY = (
 
 def write_page(run: RunDirectory, path: Path) -> None:
     """Write the page of a run as it is now. Raises ``UsageProblem`` where the file cannot be written."""
-    if path.is_dir():
-        raise UsageProblem(f"--export {path} is a directory", "name a file in it, as in --export page.html")
-    if not path.absolute().parent.is_dir():
-        raise UsageProblem(f"{path.parent} is no directory", "give --export a path in one that exists")
+    check_output(path, "--export")
     content = page_with(stored(run))
     try:
         path.write_text(content, encoding="utf-8")

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from scalmarl.launch.errors import UsageProblem
+from scalmarl.launch.exporting import csv_table
 from scalmarl.launch.figures import results_table
 from scalmarl.launch.figures.data import SORTS, Found, find_figures
-from scalmarl.launch.figures.draw import drawn
+from scalmarl.launch.figures.draw import about, drawn
 from scalmarl.launch.figures.runs import World, gather
-from scalmarl.launch.figures.scope import WINDOW, Rows
-from scalmarl.launch.figures.style import FORMATS, require_plot, seeds_words, written
+from scalmarl.launch.figures.scope import WINDOW
+from scalmarl.launch.figures.style import FORMATS, require_plot, written
 from scalmarl.launch.option_types import inches, words
+from scalmarl.launch.output_file import make_directory, write_output
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.voice import shell_words
-from scalmarl.protocol.files import write_durably
 
 NAMES = (results_table.NAME, *(sort.name for sort in SORTS))
 
@@ -76,7 +74,7 @@ def plot(
             "these runs have no data for any figure: " + "; ".join(f"{name}: {why}" for name, why in lacking.items()),
             "give more runs, or longer ones",
         )
-    _make_directory(directory)
+    make_directory(directory, "-o")
     command = shell_words("scalmarl", *sys.argv[1:])
     figures = []
     for world in tabled:
@@ -95,14 +93,6 @@ def plot(
         click.echo(f"left out: {what}: {why}", err=True)
 
 
-def _make_directory(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        what = "is a file" if directory.is_file() else f"cannot be made ({error.strerror})"
-        raise UsageProblem(f"-o {directory} {what}", "name a directory that you can write to") from None
-
-
 Contents = Iterable[tuple[str, bytes]]
 """Endings of files of one name, and what stands in them."""
 
@@ -110,14 +100,14 @@ Contents = Iterable[tuple[str, bytes]]
 def _picture(found: Found, formats: Sequence[str], width: float, command: str) -> Contents:
     with drawn(found, width) as figure:
         yield from [(kind, written(figure, kind, found.name, about(found), command)) for kind in formats]
-    yield "csv", csv_text(found.rows).encode()
+    yield "csv", csv_table(found.rows)
 
 
 def _table(world: World, window: float, command: str) -> Contents:
     found = results_table.results(world, window)
     yield "md", results_table.markdown(found).encode()
     yield "tex", results_table.latex(found, world.title, command).encode()
-    yield "csv", csv_text(results_table.numbers(found)).encode()
+    yield "csv", csv_table(results_table.numbers(found))
 
 
 def _written(directory: Path, name: str, contents: Contents, silent: bool) -> list[str]:
@@ -130,28 +120,3 @@ def _written(directory: Path, name: str, contents: Contents, silent: bool) -> li
             click.echo(str(path))
         paths.append(str(path))
     return paths
-
-
-def write_output(path: Path, content: bytes) -> None:
-    """Replace a file. Raises ``UsageProblem`` where it cannot be written."""
-    try:
-        write_durably(path, content)
-    except OSError as error:
-        what = "it is a directory" if path.is_dir() else error.strerror
-        raise UsageProblem(f"cannot write {path}: {what}", "give -o a place that you can write to") from None
-
-
-def about(found: Found) -> str:
-    """What a figure shows, in a sentence."""
-    where = f", {found.title}" if found.title else ""
-    return f"{found.sort.words}{where}; {seeds_words(found.seeds)}"
-
-
-def csv_text(rows: Rows) -> str:
-    """The numbers behind a figure or a table, one line each; every digit of them."""
-    text = io.StringIO()
-    names: dict[str, Any] = dict.fromkeys(name for row in rows for name in row)
-    writer = csv.DictWriter(text, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 Drawing = Callable[[Found, float], Any]
 
 
+def about(found: Found) -> str:
+    """What a figure shows, in a sentence."""
+    return f"{found.sort.words}{f', {found.title}' if found.title else ''}; {seeds_words(found.seeds)}"
+
+
 @contextmanager
 def drawn(found: Found, width: float) -> Iterator[Figure]:
     """The picture of a figure, ``width`` inches wide."""

@@ -16,6 +16,7 @@ from typing import Any
 from scalmarl import __version__
 from scalmarl.launch.bench.live import Say
 from scalmarl.launch.errors import UsageProblem
+from scalmarl.launch.output_file import check_output
 from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.scaling.costs import Costs
 from scalmarl.launch.scaling.engine import Machines
@@ -45,8 +46,7 @@ DEFAULT_FILE = Path("calibration.json")
 
 def calibrate(path: Path, say: Say) -> Costs:
     """Measure, fit, and write the file; ``say`` is told of every step. Raises ``UserProblem``."""
-    if not path.parent.is_dir():
-        raise UsageProblem(f"--calibration {path}: there is no directory {path.parent}", "make it, or name another")
+    check_output(path, "--calibration")
     cores = len(os.sched_getaffinity(0))
     speeds = []
     for agents, copies, threads in PHYSICS:

@@ -12,7 +12,7 @@ import click
 
 from scalmarl.launch.config import Config, resolve
 from scalmarl.launch.errors import UsageProblem
-from scalmarl.launch.option_types import seconds
+from scalmarl.launch.option_types import keys_of, seconds
 from scalmarl.launch.planning import check_widths, draw_plan
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
@@ -26,10 +26,6 @@ from scalmarl.sim_server.cheetah_task import MOST
 
 GIGABIT = 1e9 / 8
 _DEFAULTS = Config()
-_FLAGS = {
-    "agents": "run.agents", "kappa": "run.kappa", "task": "world.task", "algo": "run.algo", "graph": "run.graph",
-    "envs": "world.envs", "steps": "world.steps",
-}  # fmt: skip
 
 
 @click.command()
@@ -84,7 +80,7 @@ def plan(
         click.echo(json.dumps({"schema": SCHEMA, "costs": costs.to_data()}) if as_json else str(calibration))
         return
     costs = read_calibration(calibration)
-    named = {_FLAGS[name]: value for name, value in flags.items() if value is not None}
+    named = keys_of(flags)
     own_cores = cores or len(os.sched_getaffinity(0))
     machines = Machines(hosts, own_cores, bandwidth * GIGABIT, latency)
     if curve is not None:

@@ -24,6 +24,8 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str, str]] = {
     "too much memory": (("--envs", "100000", "--steps", "100000"), 4, "GiB free", "lower --envs"),
     "more copies than streams": (("--envs", "70000", "--steps", "1", "--agents", "1"), 2, "random stream", "65,536"),
     "unknown graph": (("--graph", "circle"), 2, "unknown graph 'circle'", "ring"),
+    "a name too long for a file": (("--graph", 300 * "x"), 2, "unknown graph 'xxx", "ring"),
+    "a path too long for a file": (("--graph", f"./{300 * 'x'}.edges"), 2, "cannot be read", "networkx"),
     "grid that does not fit": (("--graph", "grid:3x3"), 2, "grid:3x3 does not hold 8 agents", "ROWSxCOLUMNS"),
     "limits of the wrong length": (
         ("--set", "world.limit=[1.0, 2.0]"),
@@ -67,6 +69,18 @@ def test_a_wrong_graph_file_is_named_with_its_line(text: str, what: str, scalmar
     assert answer.returncode == 2
     assert "edges.txt" in answer.stderr
     assert what in answer.stderr
+
+
+def test_more_visible_agents_than_the_graph_joins_are_refused(scalmarl: Run, tmp_path: Path) -> None:
+    (tmp_path / "pairs.edges").write_text("0 1\n2 3\n")
+    answer = scalmarl(
+        "launch", "--agents", "4", "--graph", str(tmp_path / "pairs.edges"), "--kappa", "3", "--kappa-unit", "visible",
+        "--run", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert answer.returncode == 2
+    assert "3 visible agents of 4 (--kappa, --kappa-unit visible) cannot be: at most 2" in answer.stderr
+    assert "choose 1..2, or join the parts of the graph (--graph)" in answer.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_existing_directory_is_left_alone(scalmarl: Run, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_all_options_of_one_link_are_read() -> None:
     fault = LinkFault((0.05, 0.05), 0.02, 0.125, ((10.0, 20.0), (0.5, 1.5)))
     assert bad_links([told], PATH) == {1: {2: fault}, 2: {1: fault}}
     assert bad_links(["1>2:delay=0ms-200ms"], PATH) == {1: {2: LinkFault(delay=(0.0, 0.2))}}
+    assert bad_links(["1>2:cut=1m30s-1h"], PATH) == {1: {2: LinkFault(cuts=((90.0, 3600.0),))}}, "times as elsewhere"
     assert bad_links([], PATH) == {}
 
 
@@ -76,6 +77,7 @@ def test_a_later_text_wins_option_by_option_and_cuts_add_up() -> None:
         ("1-2:loss=2", "'2' in 'loss=2' is no share", "percentage from 0% to 100%"),
         ("1-2:duplicate=101%", "'101%' in 'duplicate=101%' is no share", "percentage from 0% to 100%"),
         ("1-2:loss=1%,loss=2%", "loss is given twice", "only cut may be repeated"),
+        ("1-2:delay=1h", "'delay=1h' is too long", "at most 60s"),
         ("1-2:delay=50", "'50' in 'delay=50' is no time", "50ms"),
         ("1-2:delay=0-200ms", "'0' in 'delay=0-200ms' is no time", "with its unit"),
         ("1-2:delay=-5ms", "'' in 'delay=-5ms' is no time", "with its unit"),

@@ -21,15 +21,28 @@ TINY = ("--agents", "3", "--kappa", "1", "--envs", "4", "--steps", "24", "--roun
 
 
 def test_a_row_counts_what_survived_and_what_was_identical() -> None:
-    struck = [Struck("a", [0.1, 0.3], [5, 7], 100), Struck("b", [0.2], [], 300), Struck(None, [], [], 0)]
+    struck = [Struck("a", [0.1, 0.3], [5, 7], 100), Struck("b", [0.2], [], 300), Struck(None, [], [], None)]
     row = recovery._row("x", struck, "a")
     assert (row["runs"], row["survived"], row["identical"], row["recoveries"]) == (3, 2, 1, 3)
     assert row["median_s"] == pytest.approx(0.2)
     assert row["p99_s"] == pytest.approx(0.298)
     assert (row["redone_steps_mean"], row["redone_steps_largest"]) == (6.0, 7)
-    assert row["repeat_bytes_per_run"] == pytest.approx(400 / 3)
+    assert row["repeat_bytes_per_run"] == pytest.approx(200), "of those that ended"
     assert "3 runs, 2 survived, 1 identical" in recovery.row_text(row)
     assert recovery._row("y", [Struck("a", [], [], 0)], "a")["median_s"] is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "startup --runs 0", "sampling --pairs 0", "restart --kills 0", "memory --agents 0", "worlds --pairs 0",
+        "worlds --copies 0", "sampling --kappa -1", "absence --rounds 0",
+    ],
+)  # fmt: skip
+def test_a_number_that_measures_nothing_is_refused(words: str, call: Any) -> None:
+    answer = call("bench", *words.split())
+    assert answer.exit_code == 2, answer.output
+    assert f"Invalid value for '{words.split()[1]}'" in answer.stderr
 
 
 def launched(path: Path, parts: tuple[str, ...], scratch: Path) -> list[dict[str, Any]]:

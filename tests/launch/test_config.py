@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,33 @@ def test_a_world_s_argument_may_be_a_number_that_json_has_not(tmp_path: Path) ->
     file = tmp_path / "config.toml"
     file.write_text(to_toml(config))
     assert repr(resolve(file, (), {})[0].world.arguments) == repr(arguments)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "😀.edges",
+        "é\u2028ß",
+        'a "b" \\ c',
+        "\x00\x01\x08\t\n\x0b\x0c\r\x1b\x1f",
+        "\x7f\x80\x9f",
+        "\uffff\U0010ffff",
+        "\\u007f",
+    ],
+)
+def test_any_text_is_read_back(text: str, tmp_path: Path) -> None:
+    config, _ = resolve(None, (), {"run.graph": text, "world.arguments": {text: [text]}})
+    written = to_toml(config, {"run.graph": text})
+    found = tomllib.loads(written)
+    assert (found["run"]["graph"], found["world"]["arguments"]) == (text, {text: [text]})
+    file = tmp_path / "config.toml"
+    file.write_text(written, encoding="utf-8")
+    assert resolve(file, (), {})[0] == config
+
+
+def test_a_name_that_no_configuration_can_hold_is_refused() -> None:
+    with pytest.raises(UsageProblem, match=r"run.graph \(flag\): './\\udcff.edges' is no UTF-8"):
+        resolve(None, (), {"run.graph": "./\udcff.edges"})
 
 
 def test_every_parameter_is_told_with_its_meaning() -> None:

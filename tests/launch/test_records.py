@@ -11,7 +11,9 @@ import pytest
 from scalmarl.launch.event_file import can_write
 from scalmarl.launch.records import AGENT_FIGURES, RoundRecords, cut_torn_line, forget_after, note_event, read_lines
 from scalmarl.launch.run_directory import RunDirectory
+from scalmarl.launch.traffic import report
 from scalmarl.protocol.keys import COORDINATOR, SIM
+from scalmarl.protocol.ledger import Totals
 from scalmarl.protocol.round_files import process_directory, row_path
 from scalmarl.protocol.standins import toy_plan
 
@@ -94,6 +96,26 @@ def test_a_torn_line_and_a_line_without_its_partner_are_written_again(run: RunDi
     again.catch_up(1)
     assert [line["round"] for line in read_lines(run.metrics)] == [0, 1]
     assert [line["round"] for line in read_lines(run.traffic)] == [0, 1]
+
+
+def test_repeats_are_told_only_once_every_round_is_recorded(run: RunDirectory, call: Any) -> None:
+    """Until then the totals hold a round that is under way, whose first sendings are no repeats."""
+    run.graph.write_text(json.dumps({"nodes": [{"id": 0}, {"id": 1}], "edges": [{"source": 0, "target": 1}]}))
+    counted = Totals(PLAN, 0, memory := memoryview(bytearray(8 * Totals.size(PLAN, 0))).cast("Q"))
+    for _ in range(4):
+        counted.enter(1, 2, frame_bytes=500)
+    run.plan.write_text(json.dumps(PLAN.to_data()))
+    run.write_state({"state": "finished", "round": 3, "rounds": 3, "processes": [], "control": "", "pid": 0})
+    told, hidden = [], []
+    for round in range(PLAN.rounds):
+        write_rows(run, round)
+        (process_directory(run.path, 0) / "totals.bin").write_bytes(memory)
+        RoundRecords(run, PLAN).catch_up(round)
+        told += [pair["repeat_bytes"] for pair in report(run, PLAN)["pairs"] if pair["dst"] == "agent/1"]
+        hidden.append("once all rounds are committed" in call("traffic", "--run", run.path).stdout)
+    # 33 bytes of CURVE and 9 of ZMTP per frame; the first sendings of a round are 300 wire bytes.
+    assert hidden == [True, True, False]
+    assert told == [None, None, 4 * (500 + 33 + 9) - 3 * 300]
 
 
 def test_going_back_forgets_later_lines(run: RunDirectory) -> None:

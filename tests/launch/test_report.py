@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from scalmarl.launch.config import Config, to_toml
+
 pytest.importorskip("matplotlib", reason="the extra plot is not installed")
 
 MadeUp = Callable[..., Path]
@@ -37,3 +39,19 @@ def test_a_report_is_one_file_that_fetches_nothing(made_up: MadeUp, call: Call, 
     first = out.read_bytes()
     call("report", *runs, other, "-o", out)
     assert out.read_bytes() == first, "nothing in it depends on the time"
+
+
+def test_the_command_that_makes_an_extended_run_again_names_its_rounds(
+    made_up: MadeUp, call: Call, tmp_path: Path
+) -> None:
+    """Its configuration has those it was launched with."""
+    runs = {name: made_up(tmp_path / name, clip=clip) for name, clip in (("as-launched", 0.1), ("extended", 0.2))}
+    for (name, path), rounds in zip(runs.items(), (4, 3)):
+        clip = 0.1 if name == "as-launched" else 0.2
+        config = {"run": {"kappa": 1, "agents": 3, "rounds": rounds}, "learner": {"cost_terms": "own", "clip": clip}}
+        (path / "config.toml").write_text(to_toml(Config.model_validate(config)))
+    out = tmp_path / "report.html"
+    assert call("report", *runs.values(), "-o", out).exit_code == 0
+    text = out.read_text()
+    assert f"--config {runs['as-launched']}/config.toml --run runs/again-as-launched" in text
+    assert f"--config {runs['extended']}/config.toml --rounds 4 --run runs/again-extended" in text

@@ -171,6 +171,23 @@ def test_a_format_whose_package_is_missing_names_the_extra(
     assert not (place / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "csv",
+        pytest.param(
+            "tensorboard", marks=pytest.mark.skipif(not can_write(), reason="the extra tensorboard is not installed")
+        ),
+    ],
+)
+def test_an_export_below_a_file_is_refused(form: str, place: Path) -> None:
+    (place / "file").write_text("precious")
+    answer = run_command("runs", "export", "runs/a", "-o", "file/x", "--format", form)
+    assert answer.exit_code == 2, answer.output
+    assert "-o file/x" in answer.stderr
+    assert "cannot be made (Not a directory)" in answer.stderr
+
+
 def test_nothing_recorded_is_nothing_to_export(place: Path) -> None:
     (place / "runs" / "a" / "metrics.jsonl").unlink()
     answer = run_command("runs", "export", "runs/a", "-o", "out")

@@ -121,7 +121,11 @@ def test_wrong_options_are_told(tmp_path: Path) -> None:
     for arguments, words in (
         (("plan", "--calibration", str(tmp_path / "none.json")), "scalmarl plan --calibrate"),
         (("plan", "--calibration", str(bad)), "no calibration of this version"),
-        (("plan", "--calibrate", "--calibration", str(tmp_path / "no" / "c.json")), "there is no directory"),
+        (("plan", "--calibrate", "--calibration", str(tmp_path / "no" / "c.json")), "no is no directory"),
+        (("plan", "--calibrate", "--calibration", str(tmp_path)), "is a directory"),
+        (("plan", "--curve", str(tmp_path / "no" / "x.png"), "--calibration", str(good)), "no is no directory"),
+        (("plan", "--curve", str(tmp_path / f"{300 * 'x'}.png"), "--calibration", str(good)), "File name too long"),
+        (("plan", "--curve", str(tmp_path / "x.xyz"), "--calibration", str(good)), "does not end in .png"),
         (("plan", "--hosts", "9", "--calibration", str(good)), "--hosts 9 for 8 agents"),
         (("plan", "--latency", "5", "--calibration", str(good)), "is not a time"),
         (("bench", "scale", "--agents", "8,x"), "is not a list like"),

@@ -13,6 +13,7 @@ import pytest
 from scalmarl.protocol.graph import (
     SHAPES,
     colour_power,
+    graph_of_edges,
     hop_distances,
     kappa_for_visible,
     named_graph,
@@ -124,6 +125,15 @@ def test_kappa_for_visible_is_the_smallest_that_shows_so_many(seed: int) -> None
 def test_more_visible_agents_than_there_are_is_refused(visible: int) -> None:
     with pytest.raises(ValueError, match=r"choose 1\.\.4"):
         kappa_for_visible(named_graph("path", 4), visible)
+
+
+def test_more_visible_agents_than_edges_join_are_refused() -> None:
+    pairs = graph_of_edges(4, [(0, 1), (2, 3)])
+    assert [kappa_for_visible(pairs, visible) for visible in (1, 2)] == [0, 1]
+    with pytest.raises(
+        ValueError, match=r"3 visible agents of 4 .*--kappa-unit visible.* at most 2 .*; choose 1\.\.2, or"
+    ):
+        kappa_for_visible(pairs, 3)
 
 
 @pytest.mark.parametrize("seed", range(20))

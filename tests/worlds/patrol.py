@@ -29,6 +29,10 @@ class Patrol:
         self._steps = 0
 
     def neighbour_graph(self):
+        if self._fault == "broken graph":
+            return {}["the scout's"]
+        if self._fault == "no graph":
+            return None
         return [("scout", "guard"), ("guard", "cook")] + ([("cook", "owl")] if self._fault == "strange graph" else [])
 
     def observation_space(self, agent):
@@ -129,6 +133,15 @@ def shared_cost(env, agent, info):
 
 class Lonely(Patrol):
     neighbour_graph = property()
+
+
+class Forgetful(Patrol):
+    """It does not know its agents."""
+
+    def reset(self, seed=None, options=None):
+        told = super().reset(seed)
+        del self.agents
+        return told
 
 
 class GraphPatrol(Patrol):
