@@ -21,7 +21,8 @@ from scalmarl.protocol.graph import colour_power, named_graph, neighbours_within
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
 from scalmarl.protocol.plan import Plan
 from scalmarl.protocol.runtime import Runtime
-from scalmarl.protocol.simulator import ALL_FAULTS, Faults, MakeBody, SimulatedStore, Simulation
+from scalmarl.protocol.simulated_process import ALL_FAULTS, Faults, SimulatedStore
+from scalmarl.protocol.simulator import MakeBody, Simulation
 from scalmarl.protocol.standins import HashLearner, HashWorld, toy_plan
 from scalmarl.sim_server.body import sim_body
 

@@ -16,7 +16,7 @@ from scalmarl.protocol.effects import Checkpoint, Effect, Put
 from scalmarl.protocol.keys import SIM, Key, Kind
 from scalmarl.protocol.order import phases, predecessors, turn_order
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.simulator import InvariantBroken
+from scalmarl.protocol.simulated_process import InvariantBroken
 
 MakePlan = Callable[..., Plan]
 Play = Callable[..., Any]

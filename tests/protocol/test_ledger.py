@@ -11,7 +11,8 @@ from scalmarl.protocol.graph import colour_power, named_graph, neighbours_within
 from scalmarl.protocol.keys import COORDINATOR, SIM, Key, Kind
 from scalmarl.protocol.ledger import COLUMNS, CONTROL, Count, Ledger, Totals, from_rows, predicted
 from scalmarl.protocol.plan import Plan
-from scalmarl.protocol.simulator import Faults, MakeBody, Simulation
+from scalmarl.protocol.simulated_process import Faults
+from scalmarl.protocol.simulator import MakeBody, Simulation
 from scalmarl.protocol.standins import HashLearner, HashWorld, toy_plan
 from scalmarl.sim_server.body import sim_body
 

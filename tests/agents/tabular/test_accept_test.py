@@ -14,8 +14,7 @@ from scalmarl.agents.ledger import BISECTIONS, Allowance, Bounds
 from scalmarl.agents.policies import CategoricalPolicy
 from scalmarl.agents.policy_update import Batch, ClippedTurn
 from scalmarl.agents.settings import LearnerSettings
-from scalmarl.agents.tabular.games import Array, random_game
-from scalmarl.agents.tabular.updates import (
+from scalmarl.agents.tabular.accept_test import (
     certain_gain,
     certain_move,
     exact_prices,
@@ -24,6 +23,7 @@ from scalmarl.agents.tabular.updates import (
     predecessor_ratios,
     reward_price,
 )
+from scalmarl.agents.tabular.games import Array, random_game
 from scalmarl.agents.tabular.values import Solution, largest_divergence, solve
 from scalmarl.launch.config import LearnerConfig
 

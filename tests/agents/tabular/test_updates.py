@@ -6,13 +6,23 @@ import numpy as np
 import pytest
 
 from scalmarl.agents.ledger import Allowance, Step
-from scalmarl.agents.tabular import updates
+from scalmarl.agents.tabular import accept_test
+from scalmarl.agents.tabular.accept_test import exact_prices, exact_spends
 from scalmarl.agents.tabular.games import cost_counterexample, random_game, random_tables, reward_counterexample
 from scalmarl.agents.tabular.guaranteed import certified_gain, certified_spends
 from scalmarl.agents.tabular.influence import action_certificate
 from scalmarl.agents.tabular.printed import printed_constants, printed_turn
 from scalmarl.agents.tabular.turn import toward
-from scalmarl.agents.tabular.updates import VARIANTS, Settings, clipped_target, mixed_direction, play, play_round
+from scalmarl.agents.tabular.updates import (
+    VARIANTS,
+    History,
+    Settings,
+    clipped_target,
+    mixed_direction,
+    next_multipliers,
+    play,
+    play_round,
+)
 from scalmarl.agents.tabular.values import largest_divergence, solve, total_variation
 
 UNIFORM = np.full((1, 2), 0.5)
@@ -154,7 +164,7 @@ def test_the_exact_radius_on_tables_books_what_the_products_allowance_books() ->
     tables = random_tables(game, 2, draw)
     start = solve(game, 2, tables)
     table = random_tables(game, 2, draw, spread=2.0)[1]
-    prices = updates.exact_prices(start)
+    prices = exact_prices(start)
     for h in range(3):
         expected = 2 * 0.6 * np.abs(start.Q[3 + h] - start.V[3 + h][:, None]).max() / 0.4**2
         assert prices[h] == pytest.approx(expected)
@@ -162,10 +172,10 @@ def test_the_exact_radius_on_tables_books_what_the_products_allowance_books() ->
         # The product's gains are per step, hence of a visitation of mass 1.
         step = Step(0.0, largest_divergence(tables[1], table), {(h, 0): 0.4 * surrogate})
         booked = Allowance(h, 0, 1.0, float(prices[h]), 0.6).spends(step)
-        assert updates.exact_spends(start, 1, table, start.advantage(1), prices)[h] == pytest.approx(booked)
+        assert exact_spends(start, 1, table, start.advantage(1), prices)[h] == pytest.approx(booked)
 
 
-def played_with_limits(settings: Settings, seeds: range) -> list[tuple[updates.History, np.ndarray]]:
+def played_with_limits(settings: Settings, seeds: range) -> list[tuple[History, np.ndarray]]:
     """The product's accept test in games where everybody hears everybody and little slack is left."""
     result = []
     for seed in seeds:
@@ -185,7 +195,7 @@ def test_the_products_accept_test_moves_and_breaks_nothing_and_without_its_price
     runs = played_with_limits(wide, range(8))
     assert sum(turn.tv > 0 for run, _ in runs for row in run.turns for turn in row) > 40
     assert all(len(run.decreases) == len(run.violations(limits)) == 0 for run, limits in runs)
-    monkeypatch.setattr(updates, "theorem_price", lambda gamma, largest: 0.0)
+    monkeypatch.setattr(accept_test, "theorem_price", lambda gamma, largest: 0.0)
     assert any(len(run.violations(limits)) for run, limits in played_with_limits(wide, range(8)))
 
 
@@ -198,5 +208,5 @@ def test_what_agents_out_of_hearing_may_add_is_taken_off_the_slack() -> None:
 def test_multipliers_follow_the_products_rule() -> None:
     game = random_game("path", 2, 0.1, 0.5, np.random.default_rng(0)).with_limits(np.array([0.5, np.inf]))
     rate = Settings(rate=0.2)
-    new = updates.next_multipliers(game, np.array([0.9, 9.0]), np.array([1.0, 1.0]), rate)
+    new = next_multipliers(game, np.array([0.9, 9.0]), np.array([1.0, 1.0]), rate)
     assert new == pytest.approx([1.08, 0.0])
