@@ -86,7 +86,7 @@ class ForeignCopy:
         for name in ("possible_agents", "observation_space", "action_space", "reset", "step"):
             if not hasattr(self.env, name):
                 raise ContractBroken(f"{type(self.env).__name__} has no {name!r}: it is no ParallelEnv of PettingZoo")
-        self.names: tuple[Any, ...] = tuple(self.env.possible_agents)
+        self.names: tuple[Any, ...] = called(lambda: tuple(self.env.possible_agents), "its possible_agents raised")
         if not self.names or len(set(self.names)) < len(self.names):
             raise ContractBroken(f"its possible_agents are {list(self.names)!r}; name each agent once")
         self._cost = cost

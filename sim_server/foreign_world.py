@@ -19,7 +19,7 @@ from scalmarl.protocol.streams import Purpose, stream
 from scalmarl.protocol.task import TaskSpec
 from scalmarl.sim_server.body import WorldBroken
 from scalmarl.sim_server.episodes import Episodes
-from scalmarl.sim_server.foreign_copy import NO_COST, ContractBroken, ForeignCopy, open_callable
+from scalmarl.sim_server.foreign_copy import NO_COST, ContractBroken, ForeignCopy, called, open_callable
 from scalmarl.sim_server.making import to_archive
 
 PIECE_S = 0.1
@@ -191,8 +191,7 @@ class ForeignWorld:
 
     def save(self) -> bytes:
         """Episodes, what was told last, and every copy's running episode."""
-        saves = [getattr(copy.env, "save_state", None) for copy in self._copies]
-        states = [np.frombuffer(save(), np.uint8) if save else np.zeros(0, np.uint8) for save in saves]
+        states = [np.frombuffer(self._state_of(copy), np.uint8) for copy in range(len(self._copies))]
         taken = [row for rows in self._taken for row in rows]
         arrays = {
             "taken": np.stack(taken) if taken else np.zeros((0, sum(self.spec.action_sizes)), np.float32),
@@ -203,6 +202,15 @@ class ForeignWorld:
             **self.episodes.arrays(),
         }
         return to_archive(arrays)
+
+    def _state_of(self, copy: int) -> bytes:
+        env = self._copies[copy].env
+        if not hasattr(env, "save_state"):
+            return b""
+        try:
+            return bytes(called(env.save_state, "save_state raised"))
+        except ContractBroken as broken:
+            raise self._at(copy, broken) from broken
 
     def load(self, content: bytes) -> Iterable[None]:
         """Make every copy again and take its running episode to where it was."""
@@ -225,7 +233,7 @@ class ForeignWorld:
         try:
             self._begin_episode(copy)
             if len(state):
-                here.env.load_state(state.tobytes())
+                called(here.env.load_state, "load_state raised", state.tobytes())
                 here.alive, here.blocks = alive, [block.astype(np.float64) for block in told]
                 return
             for row in paced(self._taken[copy]):

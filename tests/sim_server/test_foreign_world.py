@@ -235,6 +235,16 @@ def test_a_world_that_draws_its_own_chance_is_found_out_when_it_is_restored() ->
         list(again.load(world.save()))
 
 
+def test_saving_and_loading_that_fail_are_told_as_the_worlds() -> None:
+    spec = described("patrol:Unsaved")
+    with pytest.raises(WorldBroken, match=r"^patrol:Unsaved: copy 0, 0 steps .*save_state raised: (.|\n)*KeyError"):
+        world_of(spec).save()
+    spec = described("patrol:Unloaded")
+    again = ForeignWorld(spec, copies=2, groups=1, seed=5, staggered=False)
+    with pytest.raises(WorldBroken, match=r"^patrol:Unloaded: copy 0, .*load_state raised: (.|\n)*KeyError: 'place'"):
+        list(again.load(world_of(spec).save()))
+
+
 # ---- the contract ----
 
 

@@ -161,3 +161,19 @@ class GraphPatrol(Patrol):
 class LocalPatrol(Patrol):
     def local_state(self, agent):
         return np.array([self.place[agent], 2.0, 3.0])
+
+
+class Unsaved(SavedPatrol):
+    """Its author's saving is at fault, or its loading."""
+
+    fault = "save"
+
+    def save_state(self):
+        return super().save_state() if self.fault == "load" else {}["place"]
+
+    def load_state(self, content):
+        raise KeyError("place")
+
+
+class Unloaded(Unsaved):
+    fault = "load"
