@@ -30,6 +30,7 @@ from scalmarl.launch.restart_policy import Death, RestartPolicy
 from scalmarl.launch.run_directory import SCHEMA, RunDirectory
 from scalmarl.launch.stop_requests import StopRequests
 from scalmarl.launch.versions import commit, hardware, versions
+from scalmarl.launch.vigil import Vigil
 from scalmarl.launch.voice import shell_words
 from scalmarl.launch.watched import Watched
 from scalmarl.protocol.errors import DamagedFile
@@ -37,8 +38,6 @@ from scalmarl.protocol.keys import COORDINATOR, process_name
 from scalmarl.protocol.plan import Plan
 
 TICK_S = 0.1
-SUSPECT_S = 2.0
-START_WITHIN_S = 60.0
 COMMIT_GRACE_S = 5.0
 """How long a stop waits for the commit that is under way."""
 
@@ -56,13 +55,14 @@ class Supervisor:
         stop_requests: StopRequests,
     ) -> None:
         self.run_directory, self.plan, self.display = run, plan, display
-        self._stall_kill_s, self._loss_after_s = float(settings["stall_kill_s"]), float(settings["loss_after_s"])
+        self._loss_after_s = float(settings["loss_after_s"])
         self._policy = RestartPolicy()
         self._records = RoundRecords(run, plan)
         self._selector = selectors.DefaultSelector()
         self._private = private_directory(run.path)
         told = (self._hear, self._died)
         self._crew = Crew(run, plan, settings, nursery, self._selector, self._private, told)
+        self._vigil = Vigil(run, display, self._crew, float(settings["stall_kill_s"]))
         self.watched = self._crew.watched
         self._committed = self._records.recorded - 1
         self._ready_s: float | None = None
@@ -118,8 +118,7 @@ class Supervisor:
         for watched in self.watched.values():
             if watched.start_at is not None and now >= watched.start_at:
                 self._start(watched)
-            self._watch_for_stall(watched, now)
-            self._watch_for_wait(watched, now)
+            self._keep_vigil(watched, now)
         if self.plan.on_loss == "mask" and self._exit is None and self._stop_at is None:
             self._watch_for_absence(now)
         if self._exit is None and self._stop_at is not None:
@@ -128,6 +127,9 @@ class Supervisor:
                 code = Exit.INTERRUPTED if self._stop_reason == "SIGINT" else Exit.TERMINATED
                 self._exit = ("stopped", code, self._stop_reason or "")
         self.display.show(self.snapshot())
+
+    def _keep_vigil(self, watched: Watched, now: float) -> None:
+        self._vigil.over(watched, now, self._committed)
 
     # ---- what processes say ----
 
@@ -268,34 +270,6 @@ class Supervisor:
         watched.state, watched.start_at = "restarting", at
         watched.restarts += 1
         note_event(self.run_directory, "restart", watched.name, pid=watched.pid, restarts=watched.restarts)
-
-    def _watch_for_wait(self, watched: Watched, now: float) -> None:
-        """Say once that the next commit waits for a process that is away."""
-        if watched.died_at is None or watched.state == "running" or watched.is_missed:
-            return
-        if now - watched.died_at > SUSPECT_S:
-            watched.is_missed = True
-            note_event(self.run_directory, "commit-wait", watched.name, round=self._committed + 1, state=watched.state)
-
-    def _watch_for_stall(self, watched: Watched, now: float) -> None:
-        if watched.child is None:
-            return
-        limit = self._stall_kill_s if watched.beat else START_WITHIN_S
-        if now - watched.beat_at > min(SUSPECT_S, limit):
-            # This process itself may have been held up, by a new fork server perhaps: what was said meanwhile counts.
-            self._crew.hear_out(watched, watched.child)
-        silent = now - watched.beat_at
-        if silent > SUSPECT_S and watched.beat and not watched.suspected:
-            watched.suspected = True
-            note_event(self.run_directory, "silent", watched.name, seconds=round(silent, 1))
-            self.display.note(f"{watched.name} has been silent for {silent:.0f} s")
-        if silent > limit:
-            note_event(self.run_directory, "stall kill", watched.name, seconds=round(silent, 1))
-            watched.beat_at = now
-            if not watched.child.is_stopped():
-                # Nobody holds it up: it hangs by itself, and may do so again.
-                watched.error = f"hung: it said nothing for {silent:.0f} s"
-            watched.child.kill()
 
     def bring_back(self, watched: Watched) -> None:
         """Start a process that is down; kill one that runs first; take back an absent agent once the round is over."""

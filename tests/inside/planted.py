@@ -274,11 +274,11 @@ def plant_in_launcher(supervisor: ModuleType) -> None:
             super().__init__(*arguments)
             self.frozen: list[Any] = []
 
-        def _watch_for_stall(self, watched: Any, now: float) -> None:
+        def _keep_vigil(self, watched: Any, now: float) -> None:
             child = watched.child
-            is_due = child is not None and watched.beat and now - watched.beat_at > self._stall_kill_s
+            is_due = child is not None and watched.beat and now - watched.beat_at > self._vigil.stall_kill_s
             if not is_due or watched.name not in careless or self.frozen:
-                super()._watch_for_stall(watched, now)
+                super()._keep_vigil(watched, now)
                 return
             self._crew._forget(child)
             self.frozen.append(child)

@@ -16,6 +16,7 @@ from scalmarl.launch.errors import Exit
 from scalmarl.launch.requests import answer
 from scalmarl.launch.run_directory import RunDirectory
 from scalmarl.launch.supervisor import Supervisor
+from scalmarl.launch.vigil import Vigil
 from scalmarl.launch.watched import Watched
 from scalmarl.protocol.control import ControlChannel
 from scalmarl.protocol.errors import DamagedFile
@@ -55,9 +56,10 @@ def child() -> Iterator[Child]:
 def supervisor(tmp_path: Path) -> Supervisor:
     """As much of one as it takes to watch."""
     made = Supervisor.__new__(Supervisor)
-    made.run_directory, made.display, made._stall_kill_s = RunDirectory(tmp_path), Display(), 15.0
+    made.run_directory, made.display, made._committed = RunDirectory(tmp_path), Display(), 2
     made._crew = Crew.__new__(Crew)
     made._crew._hears = made._hear
+    made._vigil = Vigil(made.run_directory, made.display, made._crew, 15.0)
     return made
 
 
@@ -67,7 +69,7 @@ def beating(child: Child) -> Watched:
 
 def test_a_process_that_has_said_nothing_for_too_long_is_killed(supervisor: Supervisor, child: Child) -> None:
     watched = beating(child)
-    supervisor._watch_for_stall(watched, time.monotonic())
+    supervisor._keep_vigil(watched, time.monotonic())
     assert child.signals == [signal.SIGKILL]
     assert watched.suspected
     assert watched.error == "hung: it said nothing for 20 s", "nobody held it up, so it counts as a crash"
@@ -75,7 +77,7 @@ def test_a_process_that_has_said_nothing_for_too_long_is_killed(supervisor: Supe
 
 def test_a_process_that_somebody_stopped_did_not_hang_by_itself(supervisor: Supervisor, child: Child) -> None:
     watched, child.stopped = beating(child), True
-    supervisor._watch_for_stall(watched, time.monotonic())
+    supervisor._keep_vigil(watched, time.monotonic())
     assert child.signals == [signal.SIGKILL]
     assert watched.error == ""
 
@@ -84,7 +86,7 @@ def test_a_launcher_that_was_held_up_itself_hears_out_everybody_first(supervisor
     watched = beating(child)
     for _ in range(100):
         child.its_end.send(BEAT)
-    supervisor._watch_for_stall(watched, time.monotonic())
+    supervisor._keep_vigil(watched, time.monotonic())
     assert child.signals == []
     assert not watched.suspected
 
