@@ -12,6 +12,7 @@ from scalmarl.coordinator.commit_log import cut_commits, log_path, read_commits
 from scalmarl.launch.absence import absent_before, forget_progress, left_with, took_part
 from scalmarl.launch.bad_links import bad_links
 from scalmarl.launch.config import resolve
+from scalmarl.launch.ctrl_c import heed_ctrl_c
 from scalmarl.launch.endpoint_book import remove_private_directory
 from scalmarl.launch.errors import TrainingFailed, UsageProblem
 from scalmarl.launch.places import check_places, places_of
@@ -42,6 +43,7 @@ def prepare(run: RunDirectory, rounds: int | None, from_round: int | None) -> in
     # From the first change on, the supervisor answers every request to stop.
     hold_stop_signals()
     try:
+        heed_ctrl_c()
         plan = read_plan(run)
         config, _ = resolve(run.config, (), {})
         check_sockets(config.processes.transport, plan.agents)

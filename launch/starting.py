@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from scalmarl.launch.ctrl_c import heed_ctrl_c
 from scalmarl.launch.dash.command import Door
 from scalmarl.launch.errors import MachineNotFit, TrainingFailed
 from scalmarl.launch.event_file import EXTRA, can_write
@@ -32,6 +33,7 @@ def begin(planned: Planned, path: Path | None, detach: bool, page: Door | None =
     # From the first trace on disk on, the supervisor answers every request to stop.
     hold_stop_signals()
     try:
+        heed_ctrl_c()
         run = create(path, f"{task_slug(plan.task)}-k{plan.kappa}-s{plan.seed}")
         try:
             lock = run.take_lock()

@@ -61,6 +61,37 @@ def test_a_signal_during_the_start_stops_the_run(number: int, code: int, after_s
     assert state(run) == "stopped"
 
 
+SWALLOWED = """
+import os, signal, sys
+
+MODULE = sys.argv.pop(1)
+
+class Swallows:
+    def find_spec(self, name, path=None, target=None):
+        if name == MODULE:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(10_000):
+                    pass
+            except KeyboardInterrupt:
+                pass
+
+sys.meta_path.insert(0, Swallows())
+from scalmarl.launch.entry import main
+sys.argv[0] = "scalmarl"
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["networkx", "scalmarl.launch.starting", "scalmarl.launch.planning"])
+def test_ctrl_c_that_an_import_swallows_is_heeded(module: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = [sys.executable, "-c", SWALLOWED, module, *command(run, 1)[3:]]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, preexec_fn=default_signals)
+    assert (done.returncode, done.stderr) == (130, "")
+    assert not run.exists()
+
+
 def test_ctrl_c_before_anything_begins_leaves_nothing(tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(
