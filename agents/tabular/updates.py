@@ -214,11 +214,14 @@ class History:
         change = np.diff(self.team)
         return np.asarray(-change[change < -1e-10])
 
+    def feasible(self, limits: Array) -> NDArray[np.bool_]:
+        """``[R]``: did the round begin with every limit kept."""
+        return np.asarray((self.costs[:-1] <= limits + 1e-10).all(axis=1))
+
     def broken(self, limits: Array) -> list[tuple[int, int]]:
-        """(round, h) of every J^h that passed its limit in a round that began with every limit kept."""
-        kept = (self.costs[:-1] <= limits + 1e-10).all(axis=1, keepdims=True)
+        """(round, h) of every J^h that passed its limit in a ``feasible`` round."""
         over = self.costs[1:] - limits > 1e-10
-        return [(int(round), int(h)) for round, h in np.argwhere(over & kept)]
+        return [(int(round), int(h)) for round, h in np.argwhere(over & self.feasible(limits)[:, None])]
 
     def violations(self, limits: Array) -> Array:
         """J^h - c^h of everything ``broken``."""

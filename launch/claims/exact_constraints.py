@@ -69,7 +69,7 @@ def constraint(id: str, kind: str, words: str, name: str, quick: bool, seed: int
             run = play(game, tables, name, orders_of(4, rounds, draw), settings, first=1.0)
             excess.append(run.violations(game.limits))
             over += float(np.maximum(0.0, run.costs - game.limits)[-5:].sum(axis=1).mean()) / games
-            starts += int((run.costs[:-1] <= game.limits + 1e-10).all(axis=1).sum())
+            starts += int(run.feasible(game.limits).sum())
             moved += moves_of(run)
             culprits += who_broke(game, settings.kappa, run)
         every = np.concatenate(excess)
@@ -135,7 +135,7 @@ def ledger(quick: bool, seed: int) -> Iterator[Claim]:
         settings = Settings(clip=0.4, kl_max=wide, tv_cap=0.05)
         played = runs_of(name, quick, seed, 0.05, settings, rounds, coupling, gamma)
         over = np.concatenate([run.violations(game.limits) for game, run in played])
-        rows = sum(int((run.costs[:-1] <= game.limits + 1e-10).all(axis=1).sum()) for game, run in played)
+        rows = sum(int(run.feasible(game.limits).sum()) for game, run in played)
         culprits = np.sum([who_broke(game, settings.kappa, run) for game, run in played], axis=0)
         runs = [run for _, run in played]
         bound = "TV <= 0.05" if name == "guaranteed" else f"clip 0.4, KL <= {wide}"

@@ -41,7 +41,7 @@ def moves_of(run: History) -> int:
 
 
 def words_of_moves(runs: Sequence[History]) -> str:
-    """How many turns moved, and what it brought J; of runs that never move nothing else is shown."""
+    """How many turns moved, and what it brought J; says so where none did, since such runs show nothing."""
     turns = sum(len(row) for run in runs for row in run.turns)
     gains = [run.team[-1] / run.team[0] - 1.0 for run in runs]
     moves = sum(map(moves_of, runs))
