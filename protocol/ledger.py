@@ -81,8 +81,9 @@ def predicted(plan: Plan, process: int) -> Table:
     for kind in sent_by(plan, process):
         for subject in subjects_of(plan, process, kind):
             key = Key(process, kind, subject, 0, 0)
+            payload, steps = payload_bytes(plan, key), steps_of(plan, kind)
             for to in receivers(plan, key):
-                table.setdefault((to, int(kind)), Count()).add(payload_bytes(plan, key), steps_of(plan, kind))
+                table.setdefault((to, int(kind)), Count()).add(payload, steps)
     return table
 
 
