@@ -13,11 +13,12 @@ from rich.table import Table
 from scalmarl.launch.check_command import check
 from scalmarl.launch.config import SEEDS
 from scalmarl.launch.errors import TrainingFailed, UsageProblem
+from scalmarl.launch.output_file import check_png
 from scalmarl.launch.report_problem import guarded
 from scalmarl.launch.run_directory import SCHEMA
 from scalmarl.launch.sim_tools import ask
 from scalmarl.launch.summary import each_cost
-from scalmarl.launch.task_picture import check_picture, draw, picture_of, write_picture
+from scalmarl.launch.task_picture import draw, picture_of, write_picture
 from scalmarl.launch.task_words import graph_words, listed, print_task, sizes, summary
 from scalmarl.launch.voice import console
 from scalmarl.launch.world_door import wanted, world_options
@@ -107,7 +108,7 @@ def show(agent: int, picture: Path | None, no_picture: bool, as_json: bool, **ch
     if agent >= spec.agents:
         raise UsageProblem(f"{spec.label} has no agent {agent}", f"give --agent 0 to {spec.agents - 1}")
     if picture is not None:
-        check_picture(picture)
+        check_png(picture, "--picture", "task.png")
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, **summary(spec), **spec.to_data()}))
     else:

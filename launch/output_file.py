@@ -28,6 +28,13 @@ def check_output(path: Path, option: str) -> None:
         raise UsageProblem(f"{option} {path} cannot be made ({error.strerror})", "give it another name") from None
 
 
+def check_png(path: Path, option: str, example: str) -> None:
+    """The same for a picture, which must be a PNG file. Raises ``UsageProblem``."""
+    if path.suffix.lower() != ".png":
+        raise UsageProblem(f"{option} {path} does not end in .png", f"name a PNG file, as in {option} {example}")
+    check_output(path, option)
+
+
 def make_directory(path: Path, option: str) -> None:
     """A directory and those above it, where they are not there yet. Raises ``UsageProblem``."""
     try:

@@ -7,18 +7,10 @@ import subprocess
 from pathlib import Path
 
 from scalmarl.launch.errors import MachineNotFit, UsageProblem, UserProblem
-from scalmarl.launch.output_file import check_output
 from scalmarl.launch.sim_tools import GRAPHICS_CURE, graphics_to_try, last_words, run_tool
 from scalmarl.protocol.task import TaskSpec
 
 PICTURE_WITHIN_S = 60.0
-
-
-def check_picture(path: Path) -> None:
-    """Before anything is drawn. Raises ``UsageProblem``."""
-    if path.suffix.lower() != ".png":
-        raise UsageProblem(f"--picture {path} does not end in .png", "name a PNG file, as in --picture task.png")
-    check_output(path, "--picture")
 
 
 def write_picture(path: Path, content: bytes) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from scalmarl.launch.bench.live import Say
-from scalmarl.launch.errors import MachineNotFit, UsageProblem
-from scalmarl.launch.output_file import check_output
+from scalmarl.launch.errors import MachineNotFit
+from scalmarl.launch.output_file import check_png
 from scalmarl.launch.scaling.costs import Costs
 from scalmarl.launch.scaling.engine import CATEGORIES, Machines
 from scalmarl.launch.scaling.forecast import Forecast, forecast
@@ -22,9 +22,7 @@ HOSTS = (1, 8, 64)
 def draw(path: Path, plan_of: Callable[[int], Plan], costs: Costs, machines: Machines, say: Say) -> None:
     """Write the picture; ``machines`` but for their number. Raises ``UserProblem`` where it cannot be written, or
     matplotlib is missing."""
-    if path.suffix.lower() != ".png":
-        raise UsageProblem(f"--curve {path} does not end in .png", "name a PNG file, as in --curve curve.png")
-    check_output(path, "--curve")
+    check_png(path, "--curve", "curve.png")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
